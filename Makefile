@@ -1,0 +1,47 @@
+# One command each. Everything is installed into .venv from requirements.lock; nothing else of the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test check format bench lock generate clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## A simulated pump station, from its manifests to an explained alert (options: ARGS="--stop-after 90s")
+	@exec $(BIN)/wheeltapper demo $(ARGS)
+
+test: $(INSTALLED) ## Every test (options: ARGS="-k alert")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## Format, lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m wheeltapper_api.generate --check
+
+format: $(INSTALLED) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED) ## The benchmarks; each prints one JSON line
+	$(BIN)/python -m tests.bench
+
+generate: $(INSTALLED) ## Write crds/*.yaml anew from the kinds
+	$(BIN)/python -m wheeltapper_api.generate
+
+lock: $(INSTALLED) ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements.lock --upgrade
+
+clean: ## Remove the virtual environment and the demo's state
+	rm -rf $(VENV) .wheeltapper
+
+# The lock holds a hash for every file, so what is installed is what was tested.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@

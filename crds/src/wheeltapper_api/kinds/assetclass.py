@@ -1,0 +1,296 @@
+"""``AssetClass``: what all machines of one class have in common: signals, operating modes, features."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from wheeltapper_api.fields import (
+    Duration,
+    Identifier,
+    Model,
+    Name,
+    Number,
+    Positive,
+    SemanticVersion,
+    Text,
+    Title,
+    Unit,
+)
+from wheeltapper_api.kinds.meta import (
+    AGE_COLUMN,
+    READY_COLUMNS,
+    Column,
+    CustomResource,
+    ListMap,
+    Resource,
+    Rule,
+    Status,
+)
+
+
+class SignalKind(StrEnum):
+    """What sort of thing a signal delivers."""
+
+    GAUGE = "gauge"
+    """A number at a time."""
+    WAVEFORM = "waveform"
+    """A burst of equidistant samples."""
+    COUNTER = "counter"
+    """A number that only grows: cycles, running hours."""
+    STATE = "state"
+    """One of a few declared states."""
+    ALARM = "alarm"
+    """A condition the source raises and clears."""
+    CONTEXT = "context"
+    """What the machine is doing: recipe, product, shift, batch."""
+
+
+class Quantity(StrEnum):
+    """The physical quantity a number measures."""
+
+    ACCELERATION = "acceleration"
+    ANGLE = "angle"
+    CONCENTRATION = "concentration"
+    CONDUCTIVITY = "conductivity"
+    COUNT = "count"
+    CURRENT = "current"
+    DENSITY = "density"
+    DISPLACEMENT = "displacement"
+    DURATION = "duration"
+    ENERGY = "energy"
+    FLOW = "flow"
+    FORCE = "force"
+    FREQUENCY = "frequency"
+    HUMIDITY = "humidity"
+    LEVEL = "level"
+    MASS = "mass"
+    MASS_FLOW = "mass-flow"
+    POWER = "power"
+    PRESSURE = "pressure"
+    RATIO = "ratio"
+    ROTATIONAL_SPEED = "rotational-speed"
+    SOUND_PRESSURE = "sound-pressure"
+    TEMPERATURE = "temperature"
+    TORQUE = "torque"
+    VELOCITY = "velocity"
+    VISCOSITY = "viscosity"
+    VOLTAGE = "voltage"
+    VOLUME = "volume"
+
+
+class SignalStatistic(StrEnum):
+    """How the source formed a number from what the sensor felt."""
+
+    INSTANT = "instant"
+    MEAN = "mean"
+    RMS = "rms"
+    PEAK = "peak"
+    PEAK_TO_PEAK = "peak-to-peak"
+    MINIMUM = "minimum"
+    MAXIMUM = "maximum"
+    DERIVED = "derived"
+
+
+class Position(StrEnum):
+    """Where on the machine a sensor sits (ISO 13373-1 speaks of drive end and non-drive end)."""
+
+    DRIVE_END = "drive-end"
+    NON_DRIVE_END = "non-drive-end"
+    GEARBOX_INPUT = "gearbox-input"
+    GEARBOX_OUTPUT = "gearbox-output"
+    WINDING = "winding"
+    CASING = "casing"
+    SUCTION = "suction"
+    DISCHARGE = "discharge"
+    FOUNDATION = "foundation"
+
+
+class FrequencyBand(Model):
+    """Frequency band in which a vibration value was formed, in Hz."""
+
+    lowest: Annotated[float, Field(ge=0, le=1e6)]
+    highest: Annotated[float, Field(gt=0, le=1e6)]
+
+
+class Mounting(Model):
+    """Where and how a sensor is mounted."""
+
+    position: Position
+    axis: Literal["radial", "horizontal", "vertical", "axial", "triaxial"] | None = None
+    band: FrequencyBand | None = None
+
+
+class ValueRange(Model):
+    """The values a healthy sensor can deliver, in the signal's unit. A sample outside is kept and marked."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.min) || !has(self.max) || self.min < self.max", "min must be below max"),
+    )
+    min: Number | None = None
+    max: Number | None = None
+
+
+class Contract(Model):
+    """What a source promises about a signal. A sample that breaks it is kept, marked, and left out of features."""
+
+    interval: Duration
+    """Time between two samples."""
+    stale_after: Duration
+    """Silence after which the signal counts as stale."""
+    range: ValueRange | None = None
+    max_rate: Positive | None = None
+    """Largest believable change, in the signal's unit per second."""
+
+
+class DeclaredState(Model):
+    """A state or alarm code and its name."""
+
+    value: Annotated[int, Field(ge=-(2**31), lt=2**31)]
+    name: Name
+
+
+class Signal(Model):
+    """One thing a machine of this class tells about itself."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!(self.kind in ['gauge', 'waveform', 'counter']) || (has(self.unit) && has(self.quantity))",
+            "a gauge, waveform or counter needs a quantity and a unit; add both, such as velocity and mm/s",
+        ),
+        Rule(
+            "self.kind in ['state', 'alarm'] || !has(self.states)",
+            "only a state or alarm signal has states; remove them or change the kind",
+        ),
+        Rule(
+            "self.kind != 'state' || has(self.states)",
+            "a state signal needs its states, such as - {value: 1, name: running}",
+        ),
+    )
+    name: Name
+    title: Title | None = None
+    kind: SignalKind
+    quantity: Quantity | None = None
+    statistic: SignalStatistic = SignalStatistic.INSTANT
+    mounting: Mounting | None = None
+    unit: Unit | None = None
+    """UCUM code of the canonical unit; values in other units are converted to it."""
+    contract: Contract
+    states: Annotated[list[DeclaredState], Field(min_length=1, max_length=64), ListMap(("value",))] | None = None
+    required: bool = False
+    """A twin must bind a required signal."""
+
+
+class Function(StrEnum):
+    """Statistic of the samples in a window."""
+
+    MEAN = "mean"
+    STD = "std"
+    RMS = "rms"
+    KURTOSIS = "kurtosis"
+    SKEWNESS = "skewness"
+    CREST_FACTOR = "crest-factor"
+    PEAK_TO_PEAK = "peak-to-peak"
+    SLOPE = "slope"
+    MIN = "min"
+    MAX = "max"
+    LAST = "last"
+    COUNT = "count"
+
+
+class Feature(Model):
+    """A number computed from the samples of a window: a function of one signal, alone or compared with a second one."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Rule("!(has(self.minus) && has(self.over))", "give minus or over, not both"),)
+    name: Name
+    title: Title | None = None
+    of: Name
+    """The signal."""
+    function: Function
+    minus: Name | None = None
+    """A second signal whose same function is subtracted."""
+    over: Name | None = None
+    """A second signal by whose same function is divided."""
+    window: Duration
+    resolution: Positive | None = None
+    """Smallest difference that means anything, in the feature's unit; a baseline's spread is never taken smaller."""
+
+
+class Pipeline(Model):
+    """The features of a class. Windows are cut on event time; one row an asset is formed at the end of every step."""
+
+    every: Duration
+    """Time between two rows."""
+    lateness: Duration
+    """How far out of order a sample may arrive and still count."""
+    features: Annotated[list[Feature], Field(min_length=1, max_length=200), ListMap(("name",))]
+
+
+class ModeCondition(Model):
+    """One condition of a mode: on a feature, or on the time since another mode ended."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("has(self.feature) != has(self.since)", "give exactly one of feature and since"),
+        Rule(
+            "!has(self.feature) || has(self.below) || has(self.atLeast)",
+            "a condition on a feature needs below or atLeast",
+        ),
+        Rule("!has(self.since) || has(self.within)", "a condition on since needs within, such as within: 2m"),
+    )
+    feature: Name | None = None
+    below: Number | None = None
+    at_least: Number | None = None
+    since: Name | None = None
+    """Holds while the named mode ended less than ``within`` ago."""
+    within: Duration | None = None
+
+
+class LoadBands(Model):
+    """Divides a mode by load, so that a baseline compares like with like."""
+
+    of: Name
+    """The feature that is the load."""
+    edges: Annotated[list[Number], Field(min_length=1, max_length=9)]
+    """Rising bounds between the bands, in the feature's unit."""
+
+
+class Mode(Model):
+    """An operating mode. The first mode of the list whose conditions all hold is the one a machine is in."""
+
+    name: Name
+    title: Title | None = None
+    when: Annotated[list[ModeCondition], Field(max_length=8)] = []
+    """All must hold; none at all always holds, which suits the last mode."""
+    bands: LoadBands | None = None
+
+
+class AssetClassSpec(Model):
+    """Spec of an ``AssetClass``."""
+
+    title: Title
+    version: SemanticVersion
+    description: Text | None = None
+    iso14224: Identifier | None = None
+    """Equipment class code of ISO 14224, such as PU for pumps."""
+    signals: Annotated[list[Signal], Field(min_length=1, max_length=200), ListMap(("name",))]
+    modes: Annotated[list[Mode], Field(min_length=1, max_length=16), ListMap(("name",))]
+    pipeline: Pipeline
+    sources: Annotated[list[Text], Field(max_length=32)] = []
+    """Where the numbers come from: standards, books, makers' data."""
+
+
+class AssetClass(Resource):
+    """A class of machines: the signals they have, the modes they run in, the features that describe them."""
+
+    resource: ClassVar[CustomResource] = CustomResource(
+        plural="assetclasses",
+        singular="assetclass",
+        scope="Namespaced",
+        short_names=("acl",),
+        columns=(Column("Version", ".spec.version"), *READY_COLUMNS, AGE_COLUMN),
+    )
+    kind: Literal["AssetClass"] = "AssetClass"
+    spec: AssetClassSpec
+    status: Status | None = None

@@ -1,0 +1,9 @@
+"""``compile(resources) -> Plan``: pure, and byte-stable whatever the order of the resources.
+
+What cannot be compiled is left out, so that one wrong twin does not stop its neighbours; :mod:`wheeltapper_api.checks`
+says what is wrong with it.
+"""
+
+from wheeltapper_operator.compile.plan import compile_plan
+
+__all__ = ["compile_plan"]

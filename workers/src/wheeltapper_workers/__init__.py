@@ -1,0 +1,1 @@
+"""Workers: from the sensor to the score and the alert."""

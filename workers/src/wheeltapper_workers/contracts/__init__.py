@@ -1,0 +1,1 @@
+"""Data contracts: what a sample has to be before anything is computed from it. Pure and vectorised."""

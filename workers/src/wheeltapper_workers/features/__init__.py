@@ -1,0 +1,1 @@
+"""Features: telemetry blocks in, one row an asset and step of event time out."""

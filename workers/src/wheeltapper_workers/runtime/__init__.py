@@ -1,0 +1,1 @@
+"""The shared runtime: blocks, steps, consuming, publishing, checkpoints, tracing and hot reload."""

@@ -1,0 +1,257 @@
+"""A role of a line: consume, step, publish, checkpoint.
+
+The loop is the same for every step. On a restart it loads the checkpoint, reads on from there, and does the steps since
+again; outputs that are already in the stream are recognised by the input they were made of and not published twice.
+A step being pure, that is an exactly-once result.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+from nats.aio.client import Client
+from opentelemetry import trace
+
+from wheeltapper_api.config import LineConfig, Role, digest_of
+from wheeltapper_api.wire import (
+    HEADER_GENERATION,
+    HEADER_INPUT,
+    HEADER_TICK,
+    HEADER_TRACE,
+    Stage,
+)
+from wheeltapper_workers.runtime import blocks, tracing
+from wheeltapper_workers.runtime.blocks import Block, Item, Tick
+from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
+from wheeltapper_workers.runtime.jetstream import FencedWriter, Message, StreamReader, insist
+from wheeltapper_workers.runtime.step import Output, Step
+
+log = logging.getLogger(__name__)
+
+READ_LIMIT: Final = 128
+"""Messages asked for at once; with what one block weighs this bounds what a role holds in memory."""
+CHECKPOINT_NS: Final = 5 * 10**9
+"""Time between checkpoints: how much is done again after a crash."""
+
+FLOW: Final = {
+    Role.FEATURIZE: (Stage.TELEMETRY, Stage.FEATURES),
+    Role.SCORE: (Stage.FEATURES, Stage.SCORES),
+    Role.ALERT: (Stage.SCORES, Stage.EVENTS),
+}
+"""Input and output of each role."""
+
+
+def line_generation(config: LineConfig) -> str:
+    """Generation of one line's config: a change elsewhere in the worker's document does not touch it."""
+    return digest_of(config)[7:23]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the status document shows of a role."""
+
+    position: int = 0
+    pending: int = 0
+    outputs: int = 0
+    refused: int = 0
+    last_refusal: str = ""
+
+
+class LineRole:
+    """One role of one line."""
+
+    def __init__(self, client: Client, role: Role, config: LineConfig, step: Step[Any], store: CheckpointStore) -> None:
+        source, target = FLOW[role]
+        self.role, self.line = role, config.line
+        self.progress = Progress()
+        self._source = source
+        self._client, self._step, self._store = client, step, store
+        self._wanted = config
+        self._configs = {line_generation(config): config}
+        self._writer = FencedWriter(client, target.stream, config.line.subject(target, role.value))
+        self._tracer = trace.get_tracer("wheeltapper")
+        self._state: Any = None
+        self._generation = ""
+        self._done = (0, -1)
+        self._reader: StreamReader | None = None
+        self._saved_ns = 0
+        self._saved_position = -1
+
+    @property
+    def name(self) -> str:
+        """Role and line, as logs and files name it."""
+        return f"{self.role.value}-{self.line.plant}-{self.line.asset_class}-{self.line.shard}"
+
+    @property
+    def generation(self) -> str:
+        """Generation that runs."""
+        return self._generation
+
+    async def start(self, earlier: dict[str, LineConfig]) -> None:
+        """Take up the state: from the checkpoint and the config it was made under, or from nothing.
+
+        ``earlier`` has configs by generation, as far back as the bucket remembers.
+        """
+        self._configs |= earlier
+        await self._writer.open()
+        self._done = _parse_input(self._writer.last_input)
+        checkpoint = self._store.load(self._step.version)
+        if checkpoint is None or not self._restore(checkpoint):
+            self._generation = line_generation(self._wanted)
+            self._state = self._step.initial(self._wanted)
+            checkpoint = None
+        position = checkpoint.position if checkpoint else 0
+        self._reader = StreamReader(self._client, self._source.stream, [self.line.filter(self._source)], position)
+        self.progress.position = self._saved_position = position
+        if self._generation != line_generation(self._wanted):
+            await self._announce()
+
+    async def configure(self, config: LineConfig) -> None:
+        """Ask for another config. It takes effect where the input records it, and there again in every replay."""
+        generation = line_generation(config)
+        if generation == line_generation(self._wanted):
+            return
+        self._wanted = config
+        self._configs[generation] = config
+        await self._announce()
+
+    async def tick(self) -> None:
+        """Record the time in the input."""
+        await self._publish_tick(line_generation(self._wanted))
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises
+        ------
+        Fenced
+            If another instance has taken over.
+        """
+        reader = self._reader
+        while reader is not None:
+            for message in await reader.read(READ_LIMIT):
+                await self._take(message)
+            self.checkpoint(force=False)
+
+    async def stop(self) -> None:
+        """Save the state and let go of the consumer."""
+        if self._state is not None:
+            self.checkpoint(force=True)
+        if self._reader is not None:
+            await self._reader.close()
+
+    def checkpoint(self, *, force: bool) -> None:
+        """Save state and position if it is time, or in any case; an unchanged position is not saved twice."""
+        now = time.monotonic_ns()
+        if self.progress.position == self._saved_position or (not force and now - self._saved_ns < CHECKPOINT_NS):
+            return
+        snapshot = self._step.snapshot(self._state)
+        self._store.save(Checkpoint(self.progress.position, self._generation, self._step.version, snapshot))
+        self._saved_ns, self._saved_position = now, self.progress.position
+
+    def summary(self) -> dict[str, Any]:
+        """For the status document."""
+        return {
+            "role": self.role.value,
+            "line": self.line.model_dump(),
+            "generation": self._generation,
+            "position": self.progress.position,
+            "pending": self.progress.pending,
+            "outputs": self.progress.outputs,
+            "refused": self.progress.refused,
+            "lastRefusal": self.progress.last_refusal,
+            "summary": self._step.summary(self._state) if self._state is not None else {},
+        }
+
+    def _restore(self, checkpoint: Checkpoint) -> bool:
+        config = self._configs.get(checkpoint.generation)
+        if config is None:
+            log.warning("%s: the config of the checkpoint is forgotten; the state is formed anew", self.name)
+            return False
+        try:
+            self._state = self._step.restore(checkpoint.snapshot, config)
+        except (ValueError, KeyError) as error:
+            log.warning("%s: the checkpoint does not fit (%s); the state is formed anew", self.name, error)
+            return False
+        self._generation = checkpoint.generation
+        return True
+
+    async def _announce(self) -> None:
+        log.info("%s: config %s from the next block on", self.name, line_generation(self._wanted))
+        await self._publish_tick(line_generation(self._wanted))
+
+    async def _publish_tick(self, generation: str) -> None:
+        headers = {HEADER_TICK: str(time.time_ns()), HEADER_GENERATION: generation}
+        subject = self.line.subject(self._source, "tick")
+        await insist(
+            lambda: self._client.jetstream().publish(subject, b"", stream=self._source.stream, headers=headers),
+            what=f"Recording the time on {subject}",
+        )
+
+    async def _take(self, message: Message) -> None:
+        try:
+            item = read_item(self._source, message)
+        except ValueError as error:
+            self.progress.refused += 1
+            self.progress.last_refusal = f"{self._source.stream} {message.sequence}: {error}"
+            log.warning("%s: message %d was left out: %s", self.name, message.sequence, error)
+        else:
+            await self._advance(item, message)
+        self.progress.position, self.progress.pending = message.sequence, message.pending
+
+    async def _advance(self, item: Item, message: Message) -> None:
+        if isinstance(item, Tick):
+            self._reconfigure(item.generation)
+        parent = message.headers.get(HEADER_TRACE, "")
+        attributes: dict[str, str | int] = {"stream": self._source.stream, "sequence": message.sequence}
+        with tracing.span(self._tracer, self.role.value, parent, attributes):
+            self._state, outputs = self._step.step(self._state, item)
+            for part, output in enumerate(outputs):
+                await self._publish(message.sequence, part, output)
+
+    def _reconfigure(self, generation: str) -> None:
+        if generation in ("", self._generation):
+            return
+        config = self._configs.get(generation)
+        if config is None:
+            log.warning("%s: config %s is forgotten; the present one goes on", self.name, generation)
+            return
+        self._state = self._step.reconfigure(self._state, config)
+        self._generation = generation
+        log.info("%s: runs config %s", self.name, generation)
+
+    async def _publish(self, sequence: int, part: int, output: Output) -> None:
+        if (sequence, part) <= self._done:
+            return  # published before the restart
+        data = output.model_dump_json().encode() if not isinstance(output, pa.RecordBatch) else blocks.to_bytes(output)
+        headers = {HEADER_INPUT: f"{sequence}:{part}", HEADER_GENERATION: self._generation, **tracing.headers()}
+        await self._writer.write(data, headers)
+        self._done = (sequence, part)
+        self.progress.outputs += 1
+
+
+def read_item(stage: Stage, message: Message) -> Item:
+    """Block or tick of a message.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    generation = message.headers.get(HEADER_GENERATION, "")
+    tick = message.headers.get(HEADER_TICK)
+    if tick is not None:
+        if not tick.isdecimal() or len(tick) > 19:
+            raise ValueError(f"{tick[:40]!r} is no time")
+        return Tick(stage.stream, message.sequence, int(tick), generation)
+    batch = blocks.from_bytes(message.data, stage)
+    return Block(stage.stream, message.sequence, batch, message.headers.get(HEADER_TRACE, ""), generation)
+
+
+def _parse_input(text: str) -> tuple[int, int]:
+    sequence, _, part = text.partition(":")
+    return (int(sequence), int(part)) if sequence.isdecimal() and part.isdecimal() else (0, -1)

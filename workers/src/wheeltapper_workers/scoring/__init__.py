@@ -1,0 +1,1 @@
+"""Scoring: ONNX Runtime sessions that run a detector for all assets of a class at once."""

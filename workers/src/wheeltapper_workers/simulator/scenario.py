@@ -1,0 +1,172 @@
+"""A scenario: which pumps there are, what is scripted to happen to them, and how their server misbehaves.
+
+Times (`at`) count from the scenario's epoch, the moment the plant was first started live.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from wheeltapper_api.fields import Duration, Name, duration_ns
+from wheeltapper_workers.simulator.errors import ScenarioError
+from wheeltapper_workers.simulator.signals import AMBIENT, SIGNAL_NAMES, camel_case
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class _Timed(_Strict):
+    """Something that happens to an asset for a while."""
+
+    asset: Name
+    at: Duration
+    """Time since the first live start."""
+    lasting: Annotated[Duration, Field(alias="for")]
+
+    @property
+    def start_ns(self) -> int:
+        """Nanoseconds after the epoch at which it starts."""
+        return duration_ns(self.at)
+
+    @property
+    def end_ns(self) -> int:
+        """Nanoseconds after the epoch at which it is over."""
+        return self.start_ns + duration_ns(self.lasting)
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.end_ns == self.start_ns:
+            raise ValueError("'for' is zero; write how long it lasts, such as 30s")
+        return self
+
+
+class Pump(_Strict):
+    """One pump; the defaults are a 200 m3/h water pump with a 30 kW motor."""
+
+    name: Name
+    flow_m3_h: Annotated[float, Field(alias="flow", ge=5, le=5000)] = 200.0
+    """Flow at the best efficiency point, m3/h."""
+    head_m: Annotated[float, Field(alias="head", ge=5, le=200)] = 32.0
+    """Head at the best efficiency point, m."""
+
+
+class Fault(_Strict):
+    """A fault that grows from nothing to its full size, and stays."""
+
+    asset: Name
+    kind: Literal["bearing-wear", "cavitation"]
+    at: Duration
+    """Time of onset since the first live start."""
+    growth: Duration
+    """Time from onset to severity 1."""
+
+    @property
+    def start_ns(self) -> int:
+        """Nanoseconds after the epoch at which it begins."""
+        return duration_ns(self.at)
+
+    @property
+    def growth_ns(self) -> int:
+        """Nanoseconds from onset to severity 1, at least 1."""
+        return max(1, duration_ns(self.growth))
+
+
+class ScriptedLoad(_Timed):
+    """Hold a pump at one load, over its random changes."""
+
+    load: Annotated[float, Field(ge=0.3, le=1.3)]
+    """Flow at rated speed over the flow at the best efficiency point."""
+
+
+class ScriptedStop(_Timed):
+    """Stop a pump, then start it again."""
+
+
+class ScriptedRun(_Timed):
+    """Keep a pump from stopping at random during this time and the 10 minutes before."""
+
+
+class Script(_Strict):
+    """What happens on top of the random operation."""
+
+    loads: list[ScriptedLoad] = []
+    stops: list[ScriptedStop] = []
+    runs: list[ScriptedRun] = []
+
+
+class Disturbance(_Timed):
+    """A time during which a signal is served wrongly, as instruments and servers do."""
+
+    signal: Name | None = None
+    """The signal; all of the asset's signals when left out."""
+    kind: Literal["nan", "text", "bad-status", "clock", "stuck", "freeze"]
+    """nan: not a number. text: a text instead of a number. bad-status: BadSensorFailure without a value. clock: source
+    timestamps start at 2000-01-01. stuck: the value repeats with new timestamps. freeze: nothing is updated."""
+
+
+class Scenario(_Strict):
+    """A simulated plant."""
+
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    station: Name = "station"
+    """Asset that owns the station-wide signals (ambient-temperature)."""
+    pumps: Annotated[list[Pump], Field(min_length=1, max_length=2000)]
+    faults: list[Fault] = []
+    script: Script = Script()
+    disturbances: list[Disturbance] = []
+
+    @property
+    def assets(self) -> list[str]:
+        """Names of the pumps, in the order of every array's asset axis."""
+        return [pump.name for pump in self.pumps]
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        spelled = sorted((camel_case(name), name) for name in [*self.assets, self.station])
+        for (left, left_name), (right, right_name) in pairwise(spelled):
+            if left == right:
+                raise ValueError(f"{left_name!r} and {right_name!r} would share OPC UA node ids; rename one of them")
+        timed: list[Fault | _Timed] = [*self.faults, *self.script.loads, *self.script.stops, *self.script.runs]
+        for asset in [entry.asset for entry in timed]:
+            if asset not in self.assets:
+                raise ValueError(f"asset {asset!r} is not among the pumps; known are {', '.join(self.assets)}")
+        for disturbance in self.disturbances:
+            _check_target(disturbance, self)
+        return self
+
+
+def _check_target(disturbance: Disturbance, scenario: Scenario) -> None:
+    station = disturbance.asset == scenario.station
+    if not station and disturbance.asset not in scenario.assets:
+        raise ValueError(f"asset {disturbance.asset!r} of a disturbance is neither a pump nor the station")
+    known = (AMBIENT,) if station else SIGNAL_NAMES
+    if disturbance.signal is not None and disturbance.signal not in known:
+        raise ValueError(f"{disturbance.asset} has no signal {disturbance.signal!r}; known are {', '.join(known)}")
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario from a YAML file.
+
+    Raises
+    ------
+    ScenarioError
+        If the file is missing, is not YAML, or does not describe a scenario; the message names file and field.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(path)
+    except OSError as error:
+        raise ScenarioError(f"Scenario {path} cannot be read: {error.strerror}. Check the path.") from error
+    except YAMLError as error:
+        raise ScenarioError(f"Scenario {path} is not valid YAML: {error}") from error
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        found = [f"  {'.'.join(map(str, entry['loc'])) or 'scenario'}: {entry['msg']}" for entry in error.errors()]
+        raise ScenarioError(f"Scenario {path} is not valid:\n" + "\n".join(found)) from error
