@@ -41,3 +41,13 @@ def test_mode_since_is_when_the_mode_was_entered():
     assert {row["mode_since"] for batch in outputs for row in batch.to_pylist() if row["asset"] == "p-1"} == {
         outputs[0].to_pylist()[0]["window_end"]
     }
+
+
+def test_an_unknown_mode_has_a_beginning():
+    assert modes_of([None, None, 1480])[:2] == [(None, 0), (None, 0)]
+    samples = healthy(40).take(slice(0, 240, 2))  # vibration alone: the speed that decides is never there
+    step = FeaturizeStep(line_config())
+    _, outputs = drive(step, step.initial(line_config()), [samples.batch()])
+    table = [row for batch in outputs for row in batch.to_pylist()]
+    assert {row["mode"] for row in table} == {None}
+    assert {row["mode_since"] for row in table} == {table[0]["window_end"]}

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC
 
 import pytest
 from asyncua import Client, ua
@@ -33,7 +34,7 @@ class Subscriber:
     def datachange_notification(self, node, val, data) -> None:
         value = data.monitored_item.Value
         at = value.SourceTimestamp
-        stamp = at.replace(tzinfo=at.tzinfo or __import__("datetime").UTC).timestamp()
+        stamp = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
         self.changes.append((node.nodeid.Identifier, val, value.StatusCode.value, stamp))
 
     def of(self, name: str) -> list[tuple[object, int, float]]:

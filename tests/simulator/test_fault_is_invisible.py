@@ -14,7 +14,7 @@ from wheeltapper_workers.simulator.truth import truth
 
 EPOCH = 1_795_000_000
 NS = 1_000_000_000
-DEMO = Path(__file__).parents[2] / "examples" / "pump-station" / "simulation.yaml"
+DEMO = Path(__file__).parents[2] / "examples" / "simulations" / "pump-station.yaml"
 
 
 def held(load, faults=()):

@@ -16,6 +16,11 @@ def test_plain_clock_is_the_wall_clock():
     assert clock.real_ns(NOW + NS) == NOW + NS
 
 
+def test_fast_clock_begins_at_its_epoch():
+    clock = started(NOW, 1000.0)
+    assert clock.simulated_ns(NOW) == clock.epoch_ns == NOW // NS * NS
+
+
 def test_fast_clock_goes_on_after_a_restart():
     clock = started(NOW, 60.0)
     assert resumed(clock, NOW + 10 * NS, 60.0) == clock

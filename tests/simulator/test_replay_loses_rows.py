@@ -39,7 +39,7 @@ def replay(path, url, **options):
 async def test_nothing_is_lost_at_speed_and_time_ends_now(url, tmp_path, running, subscribe, wait, caplog):
     caplog.set_level("INFO")
     path = recorded(tmp_path, 600)
-    async with running(replay(path, url, speed=300.0)) as task, subscribe(url, NODES) as seen:
+    async with running(replay(path, url, speed=400.0)) as task, subscribe(url, NODES) as seen:
         await wait(lambda: "Replay finished: 600 rows" in caplog.text)
         ended = time.time()
         await wait(lambda: len(seen.changes) >= 4800)
@@ -57,7 +57,7 @@ async def test_recorded_times_are_kept_empty_cells_left_out_and_the_server_leave
 ):
     path = tmp_path / "gaps.csv"
     path.write_text("datetime,a,b,unused\n2020-01-01,,1,0\n2020-01-02,2,,0\n2020-01-03,3,3,0\n")
-    async with running(replay(path, url, speed=1e6, timestamps="recorded", exit_after_s=1.0)) as task:
+    async with running(replay(path, url, speed=1e6, timestamps="recorded", exit_after_s=0.3)) as task:
         async with subscribe(url, ["a", "b"]) as seen:  # not all columns: begins when no further subscription comes
             await wait(lambda: len(seen.changes) >= 5)
         assert await asyncio.wait_for(task, 10) == 3

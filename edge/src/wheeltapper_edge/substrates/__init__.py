@@ -1,1 +1,1 @@
-"""."""
+"""Substrates: each applies the same plan in its own kind of place."""

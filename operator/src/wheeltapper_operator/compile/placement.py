@@ -1,8 +1,8 @@
 """Placement: which roles share a process.
 
-A process costs about 100 MiB before it has done anything, so a small plant gets two (one that talks to machines, one
-that thinks) and its tenant a third that stores. A large one gets a process a role, since two Python threads on small arrays
-are no faster than one.
+A process costs about 100 MiB before it has done anything, so a small plant gets two, one that talks to machines and
+one that thinks, and its tenant a third that stores. A large one gets a process a role, since two Python threads on
+small arrays are no faster than one.
 """
 
 from __future__ import annotations

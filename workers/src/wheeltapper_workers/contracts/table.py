@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from wheeltapper_api.wire import Line
 
 _NUMERIC = frozenset({SignalKind.GAUGE, SignalKind.WAVEFORM, SignalKind.COUNTER})
 _CODE_BITS = 32
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,10 @@ def _state_keys(series: tuple[SeriesConfig, ...]) -> npt.NDArray[np.int64]:
     return np.unique(state_key(positions, codes))
 
 
-def _index[T](values: list[T]) -> tuple[tuple[T, ...], npt.NDArray[np.int32]]:
-    distinct = {value: position for position, value in reversed([*enumerate(dict.fromkeys(values))])}
+def _index(values: list[T]) -> tuple[tuple[T, ...], npt.NDArray[np.int32]]:
     names = tuple(dict.fromkeys(values))
-    return names, np.array([distinct[value] for value in values], np.int32)
+    position = {name: number for number, name in enumerate(names)}
+    return names, np.array([position[value] for value in values], np.int32)
 
 
 def _floats(values: Iterable[float]) -> npt.NDArray[np.float64]:

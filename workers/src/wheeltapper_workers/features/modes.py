@@ -140,7 +140,7 @@ class Modes:
 
 
 def _enter(state: ModeState, asset: I64, mode: I64, end_ns: int) -> ModeState:
-    changed = state.mode[asset] != mode
+    changed = (state.mode[asset] != mode) | (state.since[asset] == NEVER)
     state.since[asset[changed]] = end_ns
     state.mode[asset] = mode
     known = mode != UNKNOWN

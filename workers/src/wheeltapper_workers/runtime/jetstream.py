@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ class StreamReader:
         try:
             if self._requested == 0:
                 await self._request(limit)
-            first = await self._subscription.next_msg(timeout=_PULL_SECONDS + 2)
+            first = await self._first()
         except (nats.errors.Error, TimeoutError):
             await self.close()  # not even the end of the request came: start over behind the last message
             return []
@@ -131,6 +132,17 @@ class StreamReader:
         subscription, self._subscription, self._requested = self._subscription, None, 0
         if subscription is not None and not self._client.is_closed:
             await subscription.unsubscribe()
+
+    async def _first(self) -> Msg:
+        """Next message of the request; a connection made anew knows nothing of the request, so waiting ends there."""
+        connections = self._client.stats["reconnects"]
+        deadline = time.monotonic() + _PULL_SECONDS + 2
+        while True:
+            try:
+                return await self._subscription.next_msg(timeout=_RETRY_SECONDS)
+            except TimeoutError:
+                if time.monotonic() > deadline or self._client.stats["reconnects"] != connections:
+                    raise
 
     async def _open(self) -> None:
         config = ConsumerConfig(

@@ -41,9 +41,13 @@ class PlantClock:
 
 
 def started(real_ns: int, speed: float) -> PlantClock:
-    """Clock of a plant that is started for the first time: both times are the present whole second."""
+    """Clock of a plant that is started for the first time, at the present whole second.
+
+    At speed 1 simulated time is real time. Otherwise the begun second is not made up for: it could be minutes of plant
+    time.
+    """
     whole = real_ns // NS * NS
-    return PlantClock(whole, whole, whole, speed)
+    return PlantClock(whole, whole if speed == 1.0 else real_ns, whole, speed)
 
 
 def resumed(clock: PlantClock, real_ns: int, speed: float) -> PlantClock:

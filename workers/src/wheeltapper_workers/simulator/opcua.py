@@ -98,6 +98,7 @@ async def serve(
     _check_address(url)
     server = Server()
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    server.set_identity_tokens([ua.AnonymousIdentityToken])
     server.set_endpoint(url)
     server.set_server_name(name)
     server.iserver.max_monitored_item_queue_size = queue_limit

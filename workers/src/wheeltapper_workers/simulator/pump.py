@@ -126,9 +126,9 @@ def operating_point(
 ) -> OperatingPoint:
     """Solve flow, head and suction conditions together.
 
-    Cavitation lowers the head, which lowers the flow, which relieves the suction. The flow that a flow would cause falls
-    as that flow rises, so there is one solution, and it is bracketed by no flow and the flow without cavitation. Plain
-    iteration would swing to and fro at high load. A fixed number of halvings keeps values independent of chunk size.
+    Cavitation lowers the head, which lowers the flow, which relieves the suction. The flow that a flow would cause
+    falls as that flow rises, so there is one solution, bracketed by no flow and the flow without cavitation. Plain
+    iteration would swing to and fro at high load; a fixed number of halvings keeps values independent of chunk size.
     """
     resistance = system_resistance_m(load, design)
 

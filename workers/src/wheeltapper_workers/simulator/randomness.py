@@ -66,12 +66,14 @@ def normal(stream_keys: NDArray[np.uint64], counter: Ints) -> Floats:
 def wander(stream_keys: NDArray[np.uint64], time_s: Ints, period_s: int) -> Floats:
     """Slow random process: normal knots every `period_s`, joined by straight lines.
 
-    Its variance is between 1/2 (between knots) and 1 (at knots). Shapes as for `uniform`; `time_s` has shape [n].
+    Its variance is between 1/2 (between knots) and 1 (at knots), its size at most 2.5. Shapes as for `uniform`;
+    `time_s` has shape [n].
     """
     slot = time_s // period_s
     fraction = (time_s - slot * period_s) / period_s
     # Knots are computed once each, not once per second: a chunk touches few of them.
     first = int(slot.min())
-    knots = normal(stream_keys, np.arange(first, int(slot.max()) + 2, dtype=np.int64))
+    # Clipped, because what wanders in a plant (levels, demand, roughness) is bounded by the plant around it.
+    knots = np.clip(normal(stream_keys, np.arange(first, int(slot.max()) + 2, dtype=np.int64)), -2.5, 2.5)
     index = slot - first
     return np.asarray(knots[:, index] * (1.0 - fraction) + knots[:, index + 1] * fraction)

@@ -1,0 +1,6 @@
+"""Plain processes on one machine: the quick start, and the edge without Kubernetes."""
+
+from wheeltapper_edge.substrates.processes.binding import Command, SubstrateError, bind
+from wheeltapper_edge.substrates.processes.substrate import ProcessSubstrate
+
+__all__ = ["Command", "ProcessSubstrate", "SubstrateError", "bind"]

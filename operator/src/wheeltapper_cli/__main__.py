@@ -1,0 +1,5 @@
+"""``python -m wheeltapper_cli``."""
+
+from wheeltapper_cli.main import main
+
+main()

@@ -1,0 +1,94 @@
+"""``wheeltapper validate`` and ``wheeltapper plan``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wheeltapper_api.kinds import Resource
+from wheeltapper_api.load import load
+from wheeltapper_api.plan import Plan
+from wheeltapper_api.validate import validate as validate_paths
+from wheeltapper_cli.errors import InvalidInputError
+from wheeltapper_operator.compile import compile_plan
+
+PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+
+
+def load_valid(paths: tuple[Path, ...]) -> tuple[Resource, ...]:
+    """Resources of files and folders.
+
+    Raises
+    ------
+    InvalidInputError
+        With every problem, if there is any.
+    """
+    problems = validate_paths(list(paths))
+    if problems:
+        raise InvalidInputError("\n".join(["These files cannot be used:", *(f"  {problem}" for problem in problems)]))
+    resources = load(list(paths)).resources
+    if not resources:
+        raise InvalidInputError(f"No resources of wheeltapper.dev in {', '.join(map(str, paths))}")
+    return resources
+
+
+@click.command()
+@PATHS
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def validate(paths: tuple[Path, ...], output: str) -> None:
+    """Check PATHS, files and folders together: fields, units, references between files.
+
+    Prints file:line: field: what is wrong, what would be right. Ends with 0 if nothing is wrong, else with 2.
+
+    Example: wheeltapper validate examples/pump-station
+    """
+    problems = validate_paths(list(paths))
+    if output == "json":
+        click.echo(json.dumps([problem.as_dict() for problem in problems]))
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+        count = len(load(list(paths)).resources)
+        click.echo(f"{count} resources, {len(problems)} problems", err=True)
+    if problems:
+        raise click.exceptions.Exit(InvalidInputError.exit_code)
+
+
+@click.command()
+@PATHS
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def plan(paths: tuple[Path, ...], output: str) -> None:
+    """Print what the resources in PATHS compile to: workers, what each does, streams. JSON has every detail.
+
+    Example: wheeltapper plan examples/pump-station --output json
+    """
+    compiled = compile_plan(load_valid(paths))
+    if output == "json":
+        click.echo(json.dumps(json.loads(compiled.to_json()), indent=2, sort_keys=True))
+    else:
+        click.echo(_text(compiled))
+
+
+def _text(plan: Plan) -> str:
+    lines: list[str] = []
+    for tenant in plan.tenants:
+        lines.append(f"Tenant {tenant.tenant}, namespace {tenant.namespace}")
+        for worker in tenant.configs:
+            lines.append(f"  {worker.worker}  ({', '.join(role.value for role in worker.roles)})")
+            lines.extend(f"    reads {c.name}: {c.endpoint}, {len(c.series)} signals" for c in worker.collectors)
+            lines.extend(f"    {_line(line.model_dump())}" for line in worker.lines)
+        lines.extend(f"  stream {s.name}  up to {s.max_bytes // 2**20} MiB" for s in tenant.streams)
+    return "\n".join(lines)
+
+
+def _line(line: dict[str, Any]) -> str:
+    assets = ", ".join(asset["name"] for asset in line["assets"][:8])
+    more = f" and {len(line['assets']) - 8} more" if len(line["assets"]) > 8 else ""
+    models = ", ".join(model["name"] for model in line["models"])
+    return (
+        f"{line['line']['assetClass']} at {line['plantTitle']}: {assets}{more}; "
+        f"{len(line['pipeline']['features'])} features; models {models or 'none'}"
+    )

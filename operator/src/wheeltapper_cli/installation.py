@@ -1,0 +1,98 @@
+"""An installation on this machine: a plan on the process substrate, or one that is already running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wheeltapper_api.config import Role, WorkerConfig
+from wheeltapper_api.plan import Plan
+from wheeltapper_cli.errors import CommandError
+from wheeltapper_edge.substrates.processes import ProcessSubstrate, SubstrateError
+from wheeltapper_edge.substrates.processes.files import running
+
+
+class Installation:
+    """A plan that runs as processes.
+
+    Parameters
+    ----------
+    extra
+        Deployments beside the plan's.
+    tell
+        Called with what happens while it starts.
+    """
+
+    def __init__(self, state: Path, plan: Plan, extra: tuple[dict[str, Any], ...], tell: Callable[[str], None]) -> None:
+        self._plan, self._extra, self._tell = plan, extra, tell
+        try:
+            self._substrate = ProcessSubstrate(state)
+        except SubstrateError as error:
+            raise CommandError(str(error)) from error
+        self._collecting = False
+
+    @property
+    def tenants(self) -> list[str]:
+        """Names of the tenants."""
+        return [tenant.tenant for tenant in self._plan.tenants]
+
+    @property
+    def configs(self) -> list[WorkerConfig]:
+        """Config documents of all workers."""
+        return [config for tenant in self._plan.tenants for config in tenant.configs]
+
+    def access(self, tenant: str) -> tuple[str, Path]:
+        """Address of the backbone, and the folder with the tenant's credentials."""
+        return self._substrate.url, self._substrate.secrets / f"backbone-{tenant}"
+
+    async def start(self) -> None:
+        """Start everything but the collectors."""
+        self._tell("Starting the backbone")
+        try:
+            await self._substrate.start(self._plan.tenants)
+            self._tell("Starting the workers")
+            await self._apply()
+        except SubstrateError as error:
+            raise CommandError(str(error)) from error
+
+    async def start_collectors(self) -> None:
+        """Start the collectors, and whatever runs beside the plan."""
+        self._collecting = True
+        await self._apply()
+
+    async def apply(self, plan: Plan) -> None:
+        """Follow another plan: running workers take their new documents over without a restart."""
+        self._plan = plan
+        await self._substrate.ensure(plan.tenants)
+        await self._apply()
+
+    def problems(self) -> list[str]:
+        """Processes that ended and are being started again."""
+        return [
+            f"{name} ended ({state.last_exit}) and is started again: {state.last_line[:200]}"
+            for name, state in self._substrate.status().items()
+            if state.pid is None and state.last_exit
+        ]
+
+    async def stop(self) -> None:
+        """Stop every process in order."""
+        await self._substrate.stop()
+
+    async def _apply(self) -> None:
+        collectors = {config.worker for config in self.configs if Role.COLLECT in config.roles}
+        deployments = [m for tenant in self._plan.tenants for m in tenant.manifests if m["kind"] == "Deployment"]
+        if self._collecting:
+            deployments += self._extra
+        else:
+            deployments = [d for d in deployments if d["metadata"]["name"] not in collectors]
+        await self._substrate.apply(deployments)
+
+
+def access_of_running(state: Path) -> dict[str, tuple[str, Path]]:
+    """Address and credentials of each tenant of the installation that runs in a state folder; empty if none does."""
+    document = running(state)
+    if not document:
+        return {}
+    secrets = Path(document["secrets"])
+    return {tenant: (document["backbone"], secrets / f"backbone-{tenant}") for tenant in document["tenants"]}

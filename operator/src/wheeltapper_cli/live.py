@@ -1,0 +1,70 @@
+"""What a running installation says of itself: status documents of the workers, and the alerts of the event stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client
+
+from wheeltapper_api.wire import STATUS_BUCKET, Alert, AlertEvent, Stage
+from wheeltapper_workers.runtime import jetstream
+from wheeltapper_workers.runtime.jetstream import StreamReader
+
+
+@dataclass(slots=True)
+class Picture:
+    """Newest status document of every worker, and newest state of every alert."""
+
+    workers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    caught_up: bool = False
+    """The alerts of the past have all been read."""
+
+    @property
+    def open_alerts(self) -> list[Alert]:
+        """Open alerts, the oldest first."""
+        return sorted((a for a in self.alerts.values() if a.state == "open"), key=lambda alert: alert.opened)
+
+
+class Watch:
+    """Follows one tenant of a running installation."""
+
+    def __init__(self, url: str, credentials: Path, on_alert: Callable[[AlertEvent], None] | None = None) -> None:
+        self.picture = Picture()
+        self._url, self._credentials = url, credentials
+        self._on_alert = on_alert
+        self._client: Client | None = None
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        self._client = await jetstream.connect(self._url, self._credentials, "wheeltapper-cli")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._statuses(self._client))
+                group.create_task(self._events(self._client))
+        finally:
+            await self._client.close()
+
+    async def _statuses(self, client: Client) -> None:
+        reader = StreamReader(client, f"KV_{STATUS_BUCKET}", [f"$KV.{STATUS_BUCKET}.>"], position=0)
+        while True:
+            for message in await reader.read(64):
+                if message.data:
+                    self.picture.workers[message.subject.rsplit(".", 1)[-1]] = json.loads(message.data)
+
+    async def _events(self, client: Client) -> None:
+        reader = StreamReader(client, Stage.EVENTS.stream, [f"{Stage.EVENTS.value}.>"], position=0)
+        while True:
+            messages = await reader.read(64)
+            for message in messages:
+                if message.data:
+                    event = AlertEvent.model_validate_json(message.data)
+                    self.picture.alerts[event.data.alert_id] = event.data
+                    if self._on_alert is not None:
+                        self._on_alert(event)
+            self.picture.caught_up = self.picture.caught_up or not messages or messages[-1].pending == 0

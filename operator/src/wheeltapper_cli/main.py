@@ -1,0 +1,64 @@
+"""Entry point of the command line."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import click
+
+# Loaded when called: `wheeltapper validate` should not wait for onnxruntime.
+_COMMANDS: Final = {
+    "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
+    "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
+    "get": ("wheeltapper_cli.get", "get", "Show twins or alerts"),
+    "plan": ("wheeltapper_cli.files", "plan", "Print what resources compile to"),
+    "query": ("wheeltapper_cli.get", "query", "Ask the tables with SQL"),
+    "sim": ("wheeltapper_cli.sim", "sim", "Simulated machines and recordings, served over OPC UA"),
+    "trace": ("wheeltapper_cli.get", "trace", "Follow an alert back to its sensors"),
+    "up": ("wheeltapper_cli.up", "up", "Run resources as plain processes on this machine"),
+    "validate": ("wheeltapper_cli.files", "validate", "Check files and folders of resources"),
+}
+
+
+class _Commands(click.Group):
+    """Commands by name, imported at their first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands."""
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Command of a name."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][2]) for name in sorted(_COMMANDS)])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="wheeltapper")
+def cli() -> None:
+    r"""Predictive-maintenance twins, from the sensor to the work order.
+
+    \b
+    Examples:
+      wheeltapper validate examples/pump-station
+      wheeltapper up examples/pump-station
+      wheeltapper get twins
+      wheeltapper trace p-103-bearing-wear-1f00ba11
+    """
+
+
+def main(**options: Any) -> None:
+    """Run the command line."""
+    cli(prog_name="wheeltapper", **options)

@@ -1,0 +1,176 @@
+"""Line configs: what a class, its failure models and its twins at one plant come to, with nothing left to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wheeltapper_api import units
+from wheeltapper_api.config import (
+    AssetConfig,
+    AssetModelConfig,
+    FeatureConfig,
+    InputConfig,
+    LineConfig,
+    ModeConditionConfig,
+    ModeConfig,
+    ModelConfig,
+    PipelineConfig,
+    PolicyConfig,
+    SeverityConfig,
+    SignalConfig,
+)
+from wheeltapper_api.fields import duration_ns
+from wheeltapper_api.kinds import AssetClass, AssetTwin, FailureModel, Plant
+from wheeltapper_api.kinds.assetclass import Feature, Function, Mode, ModeCondition, Signal
+from wheeltapper_api.kinds.assettwin import ModelOverride
+from wheeltapper_api.kinds.failuremodel import Action, Clear, SeverityBand
+from wheeltapper_api.resolve import Binding
+from wheeltapper_api.wire import Line, RecommendedAction
+
+
+def line_config(
+    line: Line,
+    plant: Plant,
+    asset_class: AssetClass,
+    models: list[FailureModel],
+    assets: list[AssetConfig],
+) -> LineConfig:
+    """Config of a line."""
+    pipeline = pipeline_config(asset_class)
+    resolutions = {feature.name: feature.resolution for feature in pipeline.features}
+    used = {entry.name for asset in assets for entry in asset.models}
+    return LineConfig(
+        line=line,
+        plant_title=plant.spec.title,
+        class_title=asset_class.spec.title,
+        pipeline=pipeline,
+        assets=assets,
+        models=[model_config(model, resolutions) for model in models if model.name in used],
+    )
+
+
+def pipeline_config(asset_class: AssetClass) -> PipelineConfig:
+    """Features and modes of a class."""
+    spec = asset_class.spec
+    signals = {signal.name: signal for signal in spec.signals}
+    features = [_feature(feature, signals) for feature in spec.pipeline.features]
+    feature_units = {feature.name: feature.unit for feature in features}
+    return PipelineConfig(
+        every_ns=duration_ns(spec.pipeline.every),
+        lateness_ns=duration_ns(spec.pipeline.lateness),
+        signals=[
+            SignalConfig(name=s.name, title=s.title or s.name, unit=s.unit, kind=s.kind.value) for s in spec.signals
+        ],
+        features=features,
+        modes=[_mode(mode, feature_units) for mode in spec.modes],
+    )
+
+
+def asset_config(
+    twin: AssetTwin,
+    bindings: list[Binding],
+    models: Iterable[tuple[FailureModel, ModelOverride | None]],
+) -> AssetConfig:
+    """Config of one asset."""
+    return AssetConfig(
+        name=twin.name,
+        title=twin.spec.title or twin.name,
+        criticality=twin.spec.criticality,
+        mode=twin.spec.mode,
+        signals={binding.signal.name: duration_ns(binding.contract.interval) for binding in bindings},
+        stale_after_ns={binding.signal.name: duration_ns(binding.contract.stale_after) for binding in bindings},
+        models=[AssetModelConfig(name=model.name, policy=_own_policy(model, override)) for model, override in models],
+        maintenance=[(window.start, window.end) for window in twin.spec.maintenance],
+    )
+
+
+def model_config(model: FailureModel, resolutions: dict[str, float]) -> ModelConfig:
+    """Config of a failure model."""
+    spec = model.spec
+    return ModelConfig(
+        name=model.name,
+        version=spec.version,
+        failure_mode=spec.failure_mode.title,
+        description=spec.failure_mode.description,
+        inputs=[
+            InputConfig(feature=i.feature, direction=i.direction, resolution=resolutions[i.feature])
+            for i in spec.inputs
+        ],
+        modes=list(spec.modes),
+        detector=spec.detector,
+        baseline_at_least_ns=duration_ns(spec.baseline.at_least) if spec.baseline else None,
+        min_coverage=spec.min_coverage / 100,
+        policy=_policy(spec.severity, spec.clear),
+        action=_action(spec.action),
+    )
+
+
+def _feature(feature: Feature, signals: dict[str, Signal]) -> FeatureConfig:
+    unit = signals[feature.of].unit or "1"
+    other = feature.minus or feature.over
+    scale, offset = (1.0, 0.0) if other is None else units.conversion(signals[other].unit or "1", unit)
+    # A difference of temperatures is one of kelvins; as UCUM code Cel stands for the point, but people read it alike.
+    return FeatureConfig(
+        name=feature.name,
+        title=feature.title or feature.name,
+        unit=_feature_unit(feature, unit, signals),
+        of=feature.of,
+        function=feature.function,
+        minus=feature.minus,
+        over=feature.over,
+        other_scale=scale if feature.minus else 1.0,
+        other_offset=offset if feature.minus else 0.0,
+        window_ns=duration_ns(feature.window),
+        resolution=feature.resolution or 0.0,
+    )
+
+
+def _feature_unit(feature: Feature, unit: str, signals: dict[str, Signal]) -> str:
+    if feature.function in (Function.KURTOSIS, Function.SKEWNESS, Function.CREST_FACTOR, Function.COUNT):
+        return "1"
+    if feature.over is not None:
+        return f"{unit}/({signals[feature.over].unit or '1'})"
+    return f"{unit}/s" if feature.function is Function.SLOPE else unit
+
+
+def _mode(mode: Mode, feature_units: dict[str, str]) -> ModeConfig:
+    return ModeConfig(
+        name=mode.name,
+        title=mode.title or mode.name,
+        when=[_condition(condition) for condition in mode.when],
+        band_of=mode.bands.of if mode.bands else None,
+        band_unit=feature_units[mode.bands.of] if mode.bands else "",
+        edges=list(mode.bands.edges) if mode.bands else [],
+    )
+
+
+def _condition(condition: ModeCondition) -> ModeConditionConfig:
+    return ModeConditionConfig(
+        feature=condition.feature,
+        below=condition.below,
+        at_least=condition.at_least,
+        since=condition.since,
+        within_ns=duration_ns(condition.within) if condition.within else None,
+    )
+
+
+def _policy(severities: list[SeverityBand], clear: Clear) -> PolicyConfig:
+    return PolicyConfig(
+        severities=[
+            SeverityConfig(name=band.name, above=band.above, hold_ns=duration_ns(band.hold), hold=band.hold)
+            for band in severities
+        ],
+        clear_below=clear.below,
+        clear_hold_ns=duration_ns(clear.hold),
+    )
+
+
+def _own_policy(model: FailureModel, override: ModelOverride | None) -> PolicyConfig | None:
+    if override is None or not (override.severity or override.clear):
+        return None
+    return _policy(override.severity or model.spec.severity, override.clear or model.spec.clear)
+
+
+def _action(action: Action) -> RecommendedAction:
+    parts = [f"{part.quantity} x {part.number}" + (f" ({part.title})" if part.title else "") for part in action.parts]
+    return RecommendedAction(recommend=action.recommend, when=action.when, runbook=list(action.runbook), parts=parts)

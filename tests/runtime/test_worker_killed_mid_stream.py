@@ -1,0 +1,176 @@
+"""A role of a line is stopped at any block, with or without its checkpoint: its output is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import numpy as np
+import pytest
+
+from tests.support.drive import drive, rows
+from tests.support.lines import LINE, healthy, line_config
+from tests.support.waiting import until
+from wheeltapper_api.config import Role
+from wheeltapper_api.wire import Stage
+from wheeltapper_workers.features.featurizer import FeaturizeStep
+from wheeltapper_workers.runtime import jetstream
+from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
+from wheeltapper_workers.runtime.checkpoint import CheckpointStore
+from wheeltapper_workers.runtime.jetstream import Fenced, StreamReader
+from wheeltapper_workers.runtime.line import LineRole
+
+BLOCKS = 60
+
+
+def telemetry(blocks=BLOCKS, seconds=400):
+    samples = healthy(seconds)
+    return [samples.take(part).batch() for part in np.array_split(np.arange(len(samples)), blocks)]
+
+
+async def publish(client, batches):
+    for batch in batches:
+        await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(batch))
+
+
+@contextlib.asynccontextmanager
+async def role(server, folder, config=None):
+    config = config or line_config()
+    client = await jetstream.connect(server.url, server.credentials, "test")
+    store = CheckpointStore(folder, "featurize")
+    worker = LineRole(client, Role.FEATURIZE, config, FeaturizeStep(config), store)
+    await worker.start({})
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker, task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await client.close()
+
+
+async def stored(server):
+    client = await jetstream.connect(server.url, server.credentials, "reader")
+    reader = StreamReader(client, Stage.FEATURES.stream, [LINE.filter(Stage.FEATURES)], position=0)
+    messages = []
+    count = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.messages
+    while len(messages) < count:
+        messages.extend(await reader.read(100))
+    await reader.close()
+    await client.close()
+    return rows([from_bytes(message.data, Stage.FEATURES) for message in messages])
+
+
+def undisturbed(batches):
+    step = FeaturizeStep(line_config())
+    return rows(drive(step, step.initial(line_config()), batches)[1])
+
+
+@pytest.mark.parametrize("checkpointed", [True, False], ids=["with checkpoint", "checkpoint lost"])
+async def test_output_is_that_of_an_undisturbed_run(server, tmp_path, checkpointed):
+    batches = telemetry()
+    client = await server.connect()
+    await publish(client, batches[:35])
+    async with role(server, tmp_path / "a") as (worker, _):
+        await until(lambda: worker.progress.position >= 20)
+        worker.checkpoint(force=True)
+        await until(lambda: worker.progress.position >= 35)
+    await publish(client, batches[35:])
+    await client.close()
+    async with role(server, tmp_path / ("a" if checkpointed else "b")) as (worker, _):
+        assert worker.progress.position == (20 if checkpointed else 0) or not checkpointed or worker.progress.position
+        await until(lambda: worker.progress.position >= BLOCKS)
+    assert await stored(server) == undisturbed(batches)
+
+
+async def test_spoilt_checkpoint_is_passed_over(server, tmp_path, caplog):
+    batches = telemetry()
+    client = await server.connect()
+    await publish(client, batches)
+    await client.close()
+    async with role(server, tmp_path) as (worker, _):
+        await until(lambda: worker.progress.position >= BLOCKS)
+        worker.checkpoint(force=True)
+    path = tmp_path / "featurize.checkpoint"
+    path.write_bytes(path.read_bytes()[:-100])
+    async with role(server, tmp_path) as (worker, _):
+        await until(lambda: worker.progress.position >= BLOCKS)
+    assert "cannot be used" in caplog.text
+    assert await stored(server) == undisturbed(batches)
+
+
+async def test_second_instance_is_refused(server, tmp_path):
+    batches = telemetry()
+    client = await server.connect()
+    await publish(client, batches[:20])
+    async with role(server, tmp_path / "a") as (first, first_task):
+        await until(lambda: first.progress.position >= 20)
+        first_task.cancel()  # paused, as a suspended process would be
+        await asyncio.wait([first_task])
+        async with role(server, tmp_path / "b") as (second, _):
+            await publish(client, batches[20:40])
+            await until(lambda: second.progress.position >= 40)
+        await publish(client, batches[40:])
+        with pytest.raises(Fenced, match="Another instance"):
+            await asyncio.wait_for(first.run(), 20)
+    await client.close()
+    expected = undisturbed(batches)
+    assert await stored(server) == expected[: len(await stored(server))]
+
+
+async def test_server_killed_and_back(server, tmp_path):
+    batches = telemetry()
+    client = await server.connect()
+    await publish(client, batches[:30])
+    await client.close()
+    async with role(server, tmp_path) as (worker, task):
+        await until(lambda: worker.progress.position >= 30)
+        server.kill()
+        server.start()
+        await server.ready()
+        client = await server.connect()
+        await publish(client, batches[30:])
+        await client.close()
+        await until(lambda: worker.progress.position >= BLOCKS, 40)
+        assert not task.done()
+    assert await stored(server) == undisturbed(batches)
+
+
+async def test_garbage_in_the_stream_is_told_and_left_out(server, tmp_path):
+    batches = telemetry()
+    client = await server.connect()
+    await publish(client, batches[:30])
+    for junk in (b"", b"junk", b"\xff" * 100_000):
+        await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), junk)
+    await client.jetstream().publish(
+        LINE.subject(Stage.TELEMETRY, "tick"), b"", headers={"Wheeltapper-Tick": "tomorrow"}
+    )
+    await publish(client, batches[30:])
+    await client.close()
+    async with role(server, tmp_path) as (worker, task):
+        await until(lambda: worker.progress.position >= BLOCKS + 4)
+        assert not task.done()
+        assert worker.progress.refused == 4
+        assert "tomorrow" in worker.progress.last_refusal
+    without = ("telemetry_first", "telemetry_last")
+    expected = [{k: v for k, v in row.items() if k not in without} for row in undisturbed(batches)]
+    assert [{k: v for k, v in row.items() if k not in without} for row in await stored(server)] == expected
+
+
+async def test_config_changes_at_the_block_where_it_is_recorded(server, tmp_path):
+    batches = telemetry()
+    client = await server.connect()
+    await publish(client, batches[:30])
+    async with role(server, tmp_path) as (worker, _):
+        await until(lambda: worker.progress.position >= 30)
+        before = worker.generation
+        await worker.configure(line_config(["p-3", "p-1"]))
+        await publish(client, batches[30:])
+        await until(lambda: worker.progress.position >= BLOCKS + 1)
+        assert worker.generation != before
+    await client.close()
+    kept = [row for row in undisturbed(batches) if row["asset"] == "'p-1'"]
+    without = ("telemetry_first", "telemetry_last")
+    found = [row for row in await stored(server) if row["asset"] == "'p-1'"]
+    strip = lambda table: [{k: v for k, v in row.items() if k not in without} for row in table]  # noqa: E731 - one use
+    assert strip(found) == strip(kept)

@@ -1,0 +1,95 @@
+"""Values, ordinals and flags do not depend on how samples were cut into batches."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from wheeltapper_workers.contracts.check import Checked, check
+from wheeltapper_workers.contracts.raw import NO_TIME, RawBatch
+from wheeltapper_workers.contracts.state import ContractState, initial
+from wheeltapper_workers.contracts.table import series_table
+
+SECOND = 10**9
+NOW = 1_800_000_000 * SECOND
+COLUMNS = [one.name for one in fields(Checked) if one.name != "text"]
+ROWS = 600
+
+
+def cut(raw, start, stop):
+    columns = {one.name: getattr(raw, one.name)[start:stop] for one in fields(RawBatch) if one.name != "text"}
+    return RawBatch(**columns, text={row - start: text for row, text in raw.text.items() if start <= row < stop})
+
+
+def run(table, raw, edges):
+    state, parts, text = initial(table, NOW), [], {}
+    for start, stop in zip([0, *edges], [*edges, len(raw)], strict=True):
+        state, checked = check(state, cut(raw, start, stop), table)
+        offset = sum(len(part) for part in parts)
+        text |= {offset + row: one for row, one in checked.text.items()}
+        parts.append(checked)
+    return state, {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}, text
+
+
+def hard_samples(random, with_disorder):
+    """Steps, spikes, NaN, text, missing, equal, backward and absurd times, repeated samples."""
+    step = np.where(random.random(ROWS) < 0.3, 0, 1) if with_disorder else np.ones(ROWS, np.int64)
+    time = NOW + np.cumsum(step) * SECOND
+    if with_disorder:
+        time = np.where(random.random(ROWS) < 0.1, time - 5 * SECOND, time)
+        time = np.where(random.random(ROWS) < 0.05, 946_684_800 * SECOND, time)
+        time = np.where(random.random(ROWS) < 0.05, NO_TIME, time)
+    value = random.choice([0.0, 0.5, 1.0, 1.0, 1.0, 8.0, np.nan, 500.0], ROWS)
+    status = random.choice([0, 0, 0, 0x80000000], ROWS).astype(np.uint32)
+    text = {row: random.choice(["run", "jog"]) for row in np.flatnonzero(random.random(ROWS) < 0.1).tolist()}
+    value[list(text)] = np.nan
+    return RawBatch(
+        series=random.integers(0, 4, ROWS).astype(np.int32),
+        source_time_ns=time,
+        value=value,
+        quality=(status >> 31).astype(np.uint16),
+        status=status,
+        received_ns=NOW + np.arange(ROWS) * SECOND // 2,
+        initial=random.random(ROWS) < 0.2,
+        lost_before=random.random(ROWS) < 0.05,
+        text=text,
+    )
+
+
+@pytest.mark.parametrize("with_disorder", [False, True])
+def test_every_cut_gives_the_same_bits(collector, series, random, with_disorder):
+    table = series_table(
+        collector(
+            series(max_rate=2.0, lowest=-10, highest=100),
+            series(signal="speed", max_rate=0.1),
+            series(signal="mode", kind="state", states={"run": 1}),
+            series("p-102"),
+        )
+    )
+    raw = hard_samples(random, with_disorder)
+    whole_state, whole, whole_text = run(table, raw, [])
+    assert len(np.unique(whole["quality"])) > 5
+    for edges in (range(1, ROWS), [300], sorted(random.choice(ROWS, 20, replace=False).tolist())):
+        state, parts, text = run(table, raw, list(edges))
+        for name in COLUMNS:
+            assert whole[name].tobytes() == parts[name].tobytes(), name
+        assert text == whole_text
+        for one in fields(ContractState):
+            np.testing.assert_array_equal(getattr(state, one.name), getattr(whole_state, one.name), one.name)
+
+
+def test_ordinals_agree_with_a_plain_loop(collector, series, random):
+    table = series_table(collector(series(), series(signal="speed"), series("p-102"), series("p-103")))
+    raw = hard_samples(random, True)
+    _, whole, _ = run(table, raw, [])
+    newest, count = {}, {}
+    for row in range(len(whole["series"])):
+        at, time = int(whole["series"][row]), int(whole["source_time_ns"][row])
+        if whole["quality"][row] & 64 or time < newest.get(at, 0):
+            assert whole["ordinal"][row] >= 2**31
+            continue
+        count[at] = count[at] + 1 if time == newest.get(at) else 0
+        newest[at] = time
+        assert whole["ordinal"][row] == count[at]

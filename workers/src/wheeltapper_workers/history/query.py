@@ -1,0 +1,299 @@
+"""Reading the tables: SQL for people, and the few questions the command line asks itself.
+
+DuckDB runs the SQL over Arrow datasets of the newest snapshots. It is given no files, no network and no settings, so a
+statement reads the tenant's tables and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from wheeltapper_api.wire import AlertEvent, Line, Stage
+from wheeltapper_workers.history.rows import block_of
+from wheeltapper_workers.history.tables import FIELDS, TABLES, Store
+from wheeltapper_workers.runtime.blocks import Block
+
+MEMORY_MB: Final = 512
+TIMEOUT_SECONDS: Final = 60.0
+LATEST_DAYS: Final = 7
+
+_LATEST_SCORES: Final = """
+    SELECT * FROM scores
+    WHERE day >= (SELECT max(day) FROM scores) - {days}
+    QUALIFY row_number() OVER (
+        PARTITION BY plant, class, asset, failure_model ORDER BY window_end DESC, block_sequence DESC
+    ) = 1
+    ORDER BY plant, class, asset, failure_model
+"""
+_LATEST_ALERTS: Final = """
+    SELECT arg_max(document, block_sequence) AS document FROM events
+    GROUP BY alert_id ORDER BY max(block_sequence) DESC
+"""
+
+
+Datasets = dict[str, dict[str, pads.Dataset]]
+
+
+class QueryError(Exception):
+    """A question the tables cannot answer, said so that the asker can put it right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """A column: its name, Arrow type, and meaning (empty for a feature's)."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table that ``query`` knows, and how much is in it for each tenant."""
+
+    name: str
+    rows: Mapping[str, int]
+    columns: Sequence[ColumnInfo]
+
+
+def query(
+    root: str,
+    sql: str,
+    tenant: str | None = None,
+    *,
+    storage_options: Mapping[str, str] | None = None,
+    memory_mb: int = MEMORY_MB,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> pa.Table:
+    """Result of one statement that reads ``raw``, ``features``, ``scores`` and ``events``.
+
+    Without a tenant the tables are those of all tenants, and if there are several, with a column ``tenant`` in front.
+
+    Raises
+    ------
+    QueryError
+        If the statement is wrong, does more than read, names a table without data, or takes too much memory or time.
+    """
+    store = Store(root, storage_options)
+    datasets = _datasets(store, _known_tenants(store, tenant))
+    if not datasets:
+        where = f"{root} for the tenant {tenant}" if tenant else root
+        raise QueryError(f"No data yet in {where}. The historian stores what the streams carry; see that it runs")
+    with _session(datasets, memory_mb) as connection:
+        return _run(connection, sql, timeout_seconds, root)
+
+
+def tables_info(
+    root: str, tenant: str | None = None, *, storage_options: Mapping[str, str] | None = None
+) -> list[TableInfo]:
+    """Tables and columns; a table without data has its columns and no rows."""
+    store = Store(root, storage_options)
+    tenants = _known_tenants(store, tenant)
+    infos = []
+    for table in TABLES:
+        columns = {name: ColumnInfo(name, str(kind), meaning) for name, kind, meaning in FIELDS[table]}
+        rows = {}
+        for name in tenants:
+            dataset = store.dataset(name, table)
+            if dataset is not None:
+                rows[name] = dataset.count_rows()
+                columns |= {
+                    f.name: ColumnInfo(f.name, str(f.type), "") for f in dataset.schema if f.name not in columns
+                }
+        infos.append(TableInfo(table, rows, list(columns.values())))
+    return infos
+
+
+def latest_scores(
+    root: str, tenant: str, *, days: int = LATEST_DAYS, storage_options: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Newest score row of every asset and failure model.
+
+    What has no score in the ``days`` before the tenant's newest is left out: a whole history is too long to search.
+    """
+    if Store(root, storage_options).open(tenant, "scores") is None:
+        raise _no_data("scores", root)
+    return query(root, _LATEST_SCORES.format(days=int(days)), tenant, storage_options=storage_options)
+
+
+def alerts(root: str, tenant: str, *, storage_options: Mapping[str, str] | None = None) -> list[AlertEvent]:
+    """Latest event of every alert, newest first; none if no event was ever stored."""
+    if Store(root, storage_options).open(tenant, "events") is None:
+        return []
+    documents = query(root, _LATEST_ALERTS, tenant, storage_options=storage_options)["document"]
+    return [AlertEvent.model_validate_json(document.as_py()) for document in documents]
+
+
+def alert(
+    root: str, tenant: str, alert_id_prefix: str, *, storage_options: Mapping[str, str] | None = None
+) -> AlertEvent:
+    """Latest event of the one alert whose id begins with the prefix.
+
+    Raises
+    ------
+    QueryError
+        If there is none, or more than one.
+    """
+    documents = alert_history(Store(root, storage_options), tenant, alert_id_prefix)["document"]
+    return AlertEvent.model_validate_json(documents[-1].as_py())
+
+
+def alert_history(store: Store, tenant: str, alert_id_prefix: str) -> pa.Table:
+    """Event rows of the one alert whose id begins with the prefix, in their order.
+
+    Raises
+    ------
+    QueryError
+        If there is none, or more than one.
+    """
+    dataset = store.dataset(tenant, "events")
+    if dataset is None:
+        raise _no_data("events", store.root)
+    rows = dataset.to_table(filter=pc.starts_with(pc.field("alert_id"), alert_id_prefix))
+    found = sorted(set(rows["alert_id"].to_pylist()))
+    if not found:
+        raise QueryError(f"No alert of {tenant} has an id that begins with {alert_id_prefix!r}; list the alerts")
+    if len(found) > 1:
+        shown = ", ".join(found[:5]) + (" ..." if len(found) > 5 else "")
+        raise QueryError(f"{len(found)} alerts have ids that begin with {alert_id_prefix!r}: {shown}; give more of it")
+    return rows.sort_by("block_sequence")
+
+
+def telemetry_blocks(
+    root: str, line: Line, first: int, last: int, *, storage_options: Mapping[str, str] | None = None
+) -> Iterator[Block]:
+    """Stored telemetry blocks of a line from ``first`` to ``last`` (stream sequences, inclusive), as published.
+
+    Ticks are not kept; between two blocks there may have been some.
+    """
+    dataset = Store(root, storage_options).dataset(line.tenant, "raw")
+    if dataset is None:
+        raise _no_data("raw", root)
+    sequence = pc.field("block_sequence")
+    of_line = (pc.field("plant") == line.plant) & (pc.field("class") == line.asset_class)
+    rows = dataset.to_table(filter=of_line & (sequence >= first) & (sequence <= last))
+    rows = rows.sort_by([("block_sequence", "ascending"), ("block_row", "ascending")])
+    counts = rows.group_by("block_sequence", use_threads=False).aggregate([([], "count_all")])["count_all"]
+    start = 0
+    for count in counts.to_pylist():
+        block = rows.slice(start, count)
+        trace, generation = (block[name][0].as_py() for name in ("trace", "generation"))
+        number = block["block_sequence"][0].as_py()
+        yield Block(Stage.TELEMETRY.stream, number, block_of(block), trace, generation)
+        start += count
+
+
+def _known_tenants(store: Store, tenant: str | None) -> list[str]:
+    if tenant is None:
+        return store.tenants()
+    try:
+        store.path(tenant, "")
+    except ValueError as error:
+        raise QueryError(str(error)) from error
+    return [tenant]
+
+
+def _datasets(store: Store, tenants: list[str]) -> Datasets:
+    """Newest snapshots by table and tenant, without those that have no data."""
+    found: Datasets = {}
+    for table in TABLES:
+        opened = {tenant: store.dataset(tenant, table) for tenant in tenants}
+        if kept := {tenant: dataset for tenant, dataset in opened.items() if dataset is not None}:
+            found[table] = kept
+    return found
+
+
+@contextmanager
+def _session(datasets: Datasets, memory_mb: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connection that knows the tables, and no way out."""
+    connection = duckdb.connect(
+        config={
+            "enable_external_access": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+            "memory_limit": f"{memory_mb}MB",
+            "temp_directory": "",
+        }
+    )
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        several = len({tenant for by_tenant in datasets.values() for tenant in by_tenant}) > 1
+        for table, by_tenant in datasets.items():
+            _add_table(connection, table, by_tenant, several=several)
+        connection.execute("SET lock_configuration = true")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _add_table(
+    connection: duckdb.DuckDBPyConnection, table: str, by_tenant: Mapping[str, pads.Dataset], *, several: bool
+) -> None:
+    if not several:
+        connection.register(table, *by_tenant.values())
+        return
+    parts = []
+    for tenant, dataset in by_tenant.items():
+        connection.register(f"{tenant}/{table}", dataset)
+        name = f'"{tenant}/{table}"'
+        parts.append(f"SELECT '{tenant}' AS tenant, * FROM {name}")  # noqa: S608 - a DNS label has no quote to escape
+    connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, timeout_seconds: float, root: str) -> pa.Table:
+    timer = threading.Timer(timeout_seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type not in (
+            duckdb.StatementType.SELECT,
+            duckdb.StatementType.EXPLAIN,
+        ):
+            raise QueryError(
+                "Give one statement that reads, such as SELECT asset, max(score) FROM scores GROUP BY asset"
+            )
+        relation = connection.sql(statements[0].query)
+        return relation.to_arrow_table()
+    except duckdb.InterruptException as error:
+        raise QueryError(
+            f"The query took longer than {timeout_seconds:g} s and was stopped. Narrow it by plant, class or day"
+        ) from error
+    except duckdb.OutOfMemoryException as error:
+        raise QueryError("The query needs more memory than it may have. Narrow it by plant, class or day") from error
+    except duckdb.CatalogException as error:
+        raise _unknown(error, root) from error
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise QueryError(_first_lines(error)) from error
+    finally:
+        timer.cancel()
+
+
+def _unknown(error: duckdb.CatalogException, root: str) -> QueryError:
+    """A table without data is not registered; any other unknown name is the asker's mistake."""
+    match = re.search(r"Table with name (\S+) does not exist", str(error))
+    if match is None:
+        return QueryError(_first_lines(error))
+    if match[1].lower() in TABLES:
+        return _no_data(match[1].lower(), root)
+    return QueryError(f"There is no table {match[1]}; the tables are {', '.join(TABLES)}")
+
+
+def _first_lines(error: Exception) -> str:
+    """DuckDB's message with its candidates and the place in the statement."""
+    return "\n".join(line.rstrip() for line in str(error).splitlines() if line.strip())
+
+
+def _no_data(table: str, root: str) -> QueryError:
+    return QueryError(f"No data yet in {table} under {root}. The historian fills it once its stream carries something")

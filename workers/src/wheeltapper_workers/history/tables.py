@@ -1,0 +1,233 @@
+"""The tables of a tenant: where they are and what their columns mean.
+
+Delta tables, so that any engine reads them. Delta knows neither unsigned integers nor, portably, times finer than a
+microsecond: unsigned columns are kept in the next wider signed type, and where nanoseconds belong to a row's identity
+a second column holds the 0 to 999 beyond the microsecond.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
+
+from wheeltapper_api.fields import NAME_PATTERN
+from wheeltapper_api.wire import Stage
+
+TABLE_OF: Final[Mapping[Stage, str]] = {
+    Stage.TELEMETRY: "raw",
+    Stage.FEATURES: "features",
+    Stage.SCORES: "scores",
+    Stage.EVENTS: "events",
+}
+TABLES: Final = tuple(TABLE_OF.values())
+QUARANTINE: Final = "quarantine"
+PARTITIONS: Final = ("plant", "class", "day")
+
+TIME: Final = pa.timestamp("us", tz="UTC")
+_FLOATS: Final = pa.list_(pa.float64())
+
+Fields = tuple[tuple[str, pa.DataType, str], ...]
+
+_PLACE: Final[Fields] = (
+    ("plant", pa.string(), "plant"),
+    ("class", pa.string(), "asset class"),
+    ("day", pa.date32(), "UTC date of the row's own time; by it and plant and class the files are divided"),
+)
+_ORIGIN: Final[Fields] = (
+    ("block_sequence", pa.int64(), "stream sequence of the message that held the row"),
+    ("published_time", TIME, "when that message was stored in its stream"),
+    ("trace", pa.string(), "W3C traceparent of that message"),
+    ("generation", pa.string(), "config generation it was made with"),
+)
+_MADE_OF: Final[Fields] = (("input_sequence", pa.int64(), "stream sequence of the message of which it was made"),)
+_WINDOW: Final[Fields] = (
+    ("window_end", TIME, "end of the window"),
+    ("mode", pa.string(), "operating mode"),
+    ("band", pa.int16(), "load band of the mode"),
+    ("mode_since", TIME, "start of the mode"),
+)
+_TELEMETRY: Final[Fields] = (
+    ("telemetry_first", pa.int64(), "first block with samples of the window"),
+    ("telemetry_last", pa.int64(), "last block with samples of the window"),
+    ("received_last", TIME, "when the newest of its samples reached the collector"),
+)
+
+FIELDS: Final[Mapping[str, Fields]] = {
+    "raw": (
+        *_PLACE,
+        ("asset", pa.string(), "asset"),
+        ("signal", pa.string(), "signal"),
+        ("source_time", TIME, "when the source measured, in whole microseconds"),
+        ("source_nanos", pa.int16(), "nanoseconds of source_time beyond the microsecond, 0 to 999"),
+        ("ordinal", pa.int64(), "number among samples of the series with equal source time"),
+        ("value", pa.float64(), "value in the class's unit, NaN where there is no number"),
+        ("text", pa.string(), "state, context or alarm, or the text found where a number belongs"),
+        ("quality", pa.int32(), "flags of what is wrong, 0 is good"),
+        ("status", pa.int64(), "status code of the protocol"),
+        ("received_time", TIME, "when the collector received it"),
+        ("received_nanos", pa.int16(), "nanoseconds of received_time beyond the microsecond, 0 to 999"),
+        ("block_row", pa.int32(), "row in the block"),
+        *_ORIGIN,
+    ),
+    "features": (
+        *_PLACE,
+        ("asset", pa.string(), "asset"),
+        *_WINDOW,
+        ("features", pa.list_(pa.string()), "names of the features, in the order of coverage and quality"),
+        ("coverage", _FLOATS, "share of the expected samples that were good"),
+        ("quality", pa.list_(pa.int32()), "flags of the samples that were not"),
+        *_TELEMETRY,
+        ("pipeline_digest", pa.string(), "version of the feature pipeline"),
+        *_MADE_OF,
+        *_ORIGIN,
+    ),
+    "scores": (
+        *_PLACE,
+        ("asset", pa.string(), "asset"),
+        ("failure_model", pa.string(), "failure model"),
+        *_WINDOW,
+        ("score", pa.float64(), "1.0 at the limit, NaN where there is none"),
+        ("reason", pa.string(), "why there is no score"),
+        ("values", _FLOATS, "the model's inputs"),
+        ("expected", _FLOATS, "what was expected of them"),
+        ("deviation", _FLOATS, "how far they are from it, 1.0 at the limit"),
+        ("coverage", pa.float64(), "lowest coverage of the inputs"),
+        ("model_digest", pa.string(), "version of the model's graph"),
+        ("baseline_digest", pa.string(), "version of what it learned"),
+        ("features_sequence", pa.int64(), "block of FEATURES it was made of"),
+        *_TELEMETRY,
+        *_ORIGIN,
+    ),
+    "events": (
+        *_PLACE,
+        ("alert_id", pa.string(), "alert"),
+        ("type", pa.string(), "CloudEvents type: opened, changed or cleared"),
+        ("time", TIME, "time of the event"),
+        ("asset", pa.string(), "asset"),
+        ("failure_model", pa.string(), "failure model"),
+        ("severity", pa.string(), "watch, warn or act"),
+        ("score", pa.float64(), "score"),
+        ("summary", pa.string(), "what is wrong, in a sentence"),
+        ("document", pa.string(), "the whole CloudEvent, as JSON"),
+        *_MADE_OF,
+        *_ORIGIN,
+    ),
+}
+"""Columns by table: name, type, meaning. ``features`` has a column more for every feature any pipeline ever had."""
+
+SCHEMAS: Final[Mapping[str, pa.Schema]] = {
+    table: pa.schema([pa.field(name, kind) for name, kind, _ in fields]) for table, fields in FIELDS.items()
+}
+
+
+def feature_column(feature: str) -> str:
+    """Column of a feature: its name with underscores, so that SQL needs no quotes.
+
+    A feature called like one of the table's own columns gets an underscore at the end, which no name can have.
+    """
+    name = feature.replace("-", "_")
+    return f"{name}_" if name in SCHEMAS["features"].names else name
+
+
+class _Bytes:
+    """File that is given bytes: pyarrow writes buffers, and deltalake's files take nothing but bytes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        return int(self._file.write(bytes(data)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Files(DeltaStorageHandler):
+    """Files beside the tables, in whatever storage they are."""
+
+    def open_output_stream(self, path: str, metadata: Mapping[str, str] | None = None) -> pa.PythonFile:
+        return pa.PythonFile(_Bytes(self._handler.open_output_stream(path, dict(metadata or {}))), "w")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where tables are: a folder, or the URL of an object store and what is needed to open it.
+
+    ``options`` are those of the ``object_store`` crate that deltalake uses, such as ``AWS_ENDPOINT_URL``.
+    """
+
+    root: str
+    options: Mapping[str, str] | None = None
+
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """Options as deltalake takes them."""
+        return dict(self.options) if self.options else None
+
+    def path(self, tenant: str, name: str) -> str:
+        """Path of a table or folder of a tenant.
+
+        Raises
+        ------
+        ValueError
+            If the tenant's name is none: it would lead out of the root.
+        """
+        if not re.fullmatch(NAME_PATTERN, tenant):
+            raise ValueError(f"{tenant!r} is not the name of a tenant")
+        return f"{self.root.rstrip('/')}/{tenant}/{name}"
+
+    def open(self, tenant: str, table: str) -> DeltaTable | None:
+        """Newest snapshot of a table; None if nothing was stored in it yet."""
+        path = self.path(tenant, table)
+        if not DeltaTable.is_deltatable(path, self.storage_options):
+            return None
+        return DeltaTable(path, storage_options=self.storage_options)
+
+    def create(self, tenant: str, table: str) -> DeltaTable:
+        """Table of a tenant, made if it is not there."""
+        path = self.path(tenant, table)
+        if "://" not in path:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        return DeltaTable.create(
+            path,
+            SCHEMAS[table],
+            mode="ignore",
+            partition_by=list(PARTITIONS),
+            # A commit every few seconds makes many log entries; beyond a day the checkpoints serve.
+            configuration={"delta.logRetentionDuration": "interval 1 days"},
+            storage_options=self.storage_options,
+        )
+
+    def dataset(self, tenant: str, table: str) -> pads.Dataset | None:
+        """Newest snapshot as an Arrow dataset, whose files are pruned by partition and statistics; None if empty."""
+        opened = self.open(tenant, table)
+        return None if opened is None else opened.to_pyarrow_dataset()
+
+    def tenants(self) -> list[str]:
+        """Tenants that have a folder under the root."""
+        names = [Path(entry.path).name for entry in self._list() if entry.type == pafs.FileType.Directory]
+        return sorted(name for name in names if re.fullmatch(NAME_PATTERN, name))
+
+    def files(self, tenant: str, name: str) -> pafs.FileSystem:
+        """File system rooted at a folder of a tenant, which is made if it is not there."""
+        path = self.path(tenant, name)
+        if "://" not in path:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        return pafs.PyFileSystem(_Files(path, self.storage_options))
+
+    def _list(self) -> list[pafs.FileInfo]:
+        if "://" not in self.root:
+            if not Path(self.root).is_dir():
+                return []
+            return list(pafs.LocalFileSystem().get_file_info(pafs.FileSelector(self.root)))
+        system = pafs.PyFileSystem(_Files(self.root, self.storage_options))
+        return list(system.get_file_info(pafs.FileSelector("", allow_not_found=True)))

@@ -1,0 +1,87 @@
+"""The process of a worker: ``python -m wheeltapper_workers``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import Any, Final
+
+from nats.aio.client import Client
+
+from wheeltapper_api.config import CollectorConfig, LineConfig, Role, WorkerConfig
+from wheeltapper_workers.alerts.alerter import AlertStep
+from wheeltapper_workers.features.featurizer import FeaturizeStep
+from wheeltapper_workers.history.recorder import Recorder
+from wheeltapper_workers.runtime import jetstream, tracing
+from wheeltapper_workers.runtime.checkpoint import CheckpointStore
+from wheeltapper_workers.runtime.jetstream import Fenced
+from wheeltapper_workers.runtime.step import Step
+from wheeltapper_workers.runtime.worker import Environment, Part, Worker
+from wheeltapper_workers.scoring.scorer import ScoreStep
+from wheeltapper_workers.sources.base import Source
+from wheeltapper_workers.sources.collector import Collector
+from wheeltapper_workers.sources.opcua import OpcUaSource
+
+log = logging.getLogger(__name__)
+
+FENCED: Final = 75
+"""Exit code when another instance has taken over (``EX_TEMPFAIL``): starting again is right."""
+
+
+def make_step(role: Role, config: LineConfig) -> Step[Any]:
+    """Step of a role."""
+    steps: dict[Role, type[Any]] = {Role.FEATURIZE: FeaturizeStep, Role.SCORE: ScoreStep, Role.ALERT: AlertStep}
+    step: Step[Any] = steps[role](config)
+    return step
+
+
+def make_parts(environment: Environment, client: Client, config: WorkerConfig) -> dict[str, Part]:
+    """Collectors and historian of a worker."""
+
+    def make_source(collector: CollectorConfig) -> Source:
+        secret = environment.secrets / collector.secret if collector.secret else None
+        return OpcUaSource(collector, secret=secret)
+
+    parts: dict[str, Part] = {}
+    for collector in config.collectors if Role.COLLECT in config.roles else []:
+        key = f"collect-{collector.plant}-{collector.name}"
+        store = CheckpointStore(environment.state / "checkpoints", key)
+        parts[key] = Collector(client, collector, make_source, store)
+    if config.store is not None:
+        parts["store"] = Recorder(client, environment.tables, config.store)
+    return parts
+
+
+async def run() -> int:
+    """Run the worker until it is told to stop; returns the exit code."""
+    environment = Environment.read()
+    provider = tracing.start(environment.worker, environment.worker)
+    client = await jetstream.connect(environment.backbone, environment.credentials, environment.worker)
+    worker = Worker(environment, client, make_step, make_parts)
+    task = asyncio.create_task(worker.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        await worker.stop()
+    except BaseExceptionGroup as group:
+        fenced = group.subgroup(Fenced)
+        if fenced is None:
+            raise
+        log.warning("%s", fenced.exceptions[0])
+        return FENCED
+    finally:
+        await client.close()
+        provider.shutdown()
+    return 0
+
+
+def main() -> None:
+    """Entry point."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for name in ("asyncua", "nats"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    sys.exit(asyncio.run(run()))

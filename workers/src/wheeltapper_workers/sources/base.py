@@ -1,0 +1,88 @@
+"""What every source is to the collector, whatever its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from wheeltapper_api.config import SeriesConfig
+from wheeltapper_workers.contracts.problems import SeriesProblem
+from wheeltapper_workers.contracts.raw import RawBatch
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """A connection as the status document shows it."""
+
+    connected: bool
+    since_ns: int
+    """When it last changed from connected to not connected or back."""
+    message: str = ""
+    """Why it is not connected and what to do; empty while it is."""
+    connects: int = 0
+    """How often it was made."""
+
+
+class Delivery:
+    """A batch and the duty to say when it is safe.
+
+    ``done`` is to be called once the batch is in the stream, by the stream's own acknowledgement. Only then does the
+    source acknowledge it to the machine's side. Deliveries may be done in any order; calling it again does nothing.
+    """
+
+    __slots__ = ("_batch", "_done", "_make")
+
+    def __init__(self, make: Callable[[], RawBatch], done: Callable[[], None]) -> None:
+        self._make = make
+        self._batch: RawBatch | None = None
+        self._done: Callable[[], None] | None = done
+
+    @property
+    def batch(self) -> RawBatch:
+        """The samples, in positions of the list of series that holds when this is first read. May be empty."""
+        if self._batch is None:
+            self._batch = self._make()
+        return self._batch
+
+    def done(self) -> None:
+        """Acknowledge."""
+        done, self._done = self._done, None
+        if done is not None:
+            done()
+
+
+class Source(Protocol):
+    """A connection that delivers samples until it is closed, through every failure of the other side.
+
+    At most a fixed number of deliveries are open at a time; a consumer that does not call ``done`` stops the flow, and
+    what comes meanwhile waits at the machine's side as long as that can keep it.
+    """
+
+    def deliveries(self) -> AsyncIterator[Delivery]:
+        """Deliveries in the order of their receipt; ends when the source is closed."""
+
+    def connection(self) -> ConnectionState:
+        """State of the connection."""
+
+    def problems(self) -> list[SeriesProblem]:
+        """Addresses that do not work, one entry for every series that is read from one."""
+
+    def status_name(self, code: int) -> str:
+        """Name of a status code of this protocol."""
+
+    async def reconfigure(self, series: Sequence[SeriesConfig]) -> None:
+        """Read these series from now on; items whose address and interval stay are not touched.
+
+        Batches first looked at after this call use positions in the new list.
+        """
+
+    async def close(self) -> None:
+        """Let go of the connection and everything that runs."""
+
+
+async def batches(source: Source) -> AsyncIterator[RawBatch]:
+    """Batches of a source, each acknowledged when the body of the ``async for`` is through with it."""
+    async for delivery in source.deliveries():
+        yield delivery.batch
+        delivery.done()

@@ -1,0 +1,172 @@
+"""The collector: a source, the contracts of its series, and the blocks it writes.
+
+The source is acknowledged after the stream's own acknowledgement, so what a crash leaves unacknowledged is delivered
+again if the source can, and recognised by its identity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+from nats.aio.client import Client
+from opentelemetry import trace
+
+from wheeltapper_api.config import CollectorConfig, WorkerConfig
+from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
+from wheeltapper_workers.contracts.check import check
+from wheeltapper_workers.contracts.problems import SeriesProblem, problems
+from wheeltapper_workers.contracts.state import ContractState, follow, initial
+from wheeltapper_workers.contracts.table import SeriesTable, series_table
+from wheeltapper_workers.runtime import tracing
+from wheeltapper_workers.runtime.blocks import to_bytes
+from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
+from wheeltapper_workers.runtime.jetstream import FencedWriter
+from wheeltapper_workers.runtime.step import Snapshot
+from wheeltapper_workers.sources.base import Delivery, Source
+
+log = logging.getLogger(__name__)
+
+_VERSION: Final = 1
+_CHECKPOINT_NS: Final = 5 * 10**9
+_SHOWN_PROBLEMS: Final = 100
+
+
+class Collector:
+    """Part of a worker that reads one connection."""
+
+    def __init__(
+        self,
+        client: Client,
+        config: CollectorConfig,
+        make_source: Callable[[CollectorConfig], Source],
+        store: CheckpointStore,
+    ) -> None:
+        self._client, self._config, self._make_source, self._store = client, config, make_source, store
+        self._table = series_table(config)
+        self._state = initial(self._table, time.time_ns())
+        self._writers: dict[Line, FencedWriter] = {}
+        self._turn = asyncio.Lock()
+        self._tracer = trace.get_tracer("wheeltapper")
+        self._source: Source | None = None
+        self._blocks = 0
+        self._saved_ns = 0
+        self._told: set[tuple[str, str, str]] = set()
+
+    async def start(self) -> None:
+        """Take up the contract state and open the connection, which may come about later."""
+        checkpoint = self._store.load(_VERSION)
+        if checkpoint is not None:
+            self._state = _restored(checkpoint, self._config, self._table)
+        self._source = self._make_source(self._config)
+
+    async def configure(self, config: WorkerConfig) -> None:
+        """Follow a new list of series; what stays is not touched."""
+        wanted = next((c for c in config.collectors if c.name == self._config.name), None)
+        if wanted is None or wanted == self._config or self._source is None:
+            return
+        async with self._turn:
+            table = series_table(wanted)
+            if _connection(wanted) == _connection(self._config):
+                await self._source.reconfigure(wanted.series)
+            else:
+                await self._source.close()  # the run goes on with the source that is made anew
+                self._source = self._make_source(wanted)
+            self._state = follow(self._state, self._table, table, time.time_ns())
+            self._table, self._config = table, wanted
+
+    async def run(self) -> None:
+        """Collect until cancelled."""
+        while self._source is not None:
+            source = self._source
+            async for delivery in source.deliveries():
+                async with self._turn:
+                    await self._take(delivery)
+            if source is self._source:
+                return
+
+    async def stop(self) -> None:
+        """Let go of the connection and save the contract state."""
+        if self._source is not None:
+            await self._source.close()
+        self._save()
+
+    def summary(self) -> dict[str, Any]:
+        """For the status document: the connection, what was read, and what is wrong, by twin and signal."""
+        found = self._problems()
+        return {
+            "connection": self._config.name,
+            "plant": self._config.plant,
+            "endpoint": self._config.endpoint,
+            **(asdict(self._source.connection()) if self._source else {}),
+            "series": len(self._table),
+            "samples": int(self._state.samples.sum()),
+            "duplicates": int(self._state.duplicates.sum()),
+            "blocks": self._blocks,
+            "problemCount": len(found),
+            "problems": [asdict(problem) for problem in found[:_SHOWN_PROBLEMS]],
+        }
+
+    def _problems(self) -> list[SeriesProblem]:
+        """What is wrong now; each is logged when it begins and when it ends."""
+        if self._source is None:
+            return []
+        own = self._source.problems()
+        known = {(problem.asset, problem.signal) for problem in own}
+        found = own + problems(
+            self._state, time.time_ns(), self._table, known=known, status_name=self._source.status_name
+        )
+        now = {(problem.asset, problem.signal, problem.kind): problem for problem in found}
+        for key in now.keys() - self._told:
+            log.warning("%s", now[key].message)
+        for asset, signal, kind in self._told - now.keys():
+            log.info("%s/%s: no longer %s", asset, signal, kind)
+        self._told = set(now)
+        return found
+
+    async def _take(self, delivery: Delivery) -> None:
+        with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(delivery.batch)}):
+            self._state, checked = check(self._state, delivery.batch, self._table)
+            for line, batch in checked.blocks(self._table).items():
+                writer = await self._writer(line)
+                number = int(writer.last_input.partition(":")[0] or 0) + 1
+                headers = {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: "", **tracing.headers()}
+                await writer.write(to_bytes(batch), headers)
+                self._blocks += 1
+        delivery.done()
+        if time.monotonic_ns() - self._saved_ns > _CHECKPOINT_NS:
+            self._save()
+
+    async def _writer(self, line: Line) -> FencedWriter:
+        if line not in self._writers:
+            subject = line.subject(Stage.TELEMETRY, self._config.name)
+            writer = FencedWriter(self._client, Stage.TELEMETRY.stream, subject)
+            await writer.open()
+            self._writers[line] = writer
+        return self._writers[line]
+
+    def _save(self) -> None:
+        arrays = {f.name: getattr(self._state, f.name) for f in fields(ContractState) if f.name != "last_text"}
+        document = {
+            "config": self._config.model_dump(mode="json"),
+            "lastText": {str(position): text for position, text in self._state.last_text.items()},
+        }
+        self._store.save(Checkpoint(0, "", _VERSION, Snapshot(arrays, document)))
+        self._saved_ns = time.monotonic_ns()
+
+
+def _connection(config: CollectorConfig) -> CollectorConfig:
+    return config.model_copy(update={"series": []})
+
+
+def _restored(checkpoint: Checkpoint, config: CollectorConfig, table: SeriesTable) -> ContractState:
+    """Contract state from rest, carried over to the present list of series."""
+    document = checkpoint.snapshot.document
+    before = CollectorConfig.model_validate(document["config"])
+    texts = {int(position): text for position, text in document["lastText"].items()}
+    state = ContractState(**checkpoint.snapshot.arrays, last_text=texts)
+    return state if before == config else follow(state, series_table(before), table, time.time_ns())

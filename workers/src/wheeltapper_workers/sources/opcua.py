@@ -1,0 +1,353 @@
+"""OPC UA source: subscriptions that are acknowledged when the data is safe, and connections that come back.
+
+Publish requests are the flow control. So many deliveries may be open; only when one is done is the server asked for the
+next, and told in the same request that it may forget the one that is done. A consumer that stands still leaves the
+samples in the server's queues. A connection that breaks is made again with the same session where the server still has
+it: what was published meanwhile is asked for again, by its number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from asyncua.ua.uaerrors import (
+    BadNoSubscription,
+    BadSessionClosed,
+    BadSessionIdInvalid,
+    BadSubscriptionIdInvalid,
+    BadTimeout,
+    BadTooManyOperations,
+    BadTooManyPublishRequests,
+    UaError,
+)
+
+from wheeltapper_api.config import CollectorConfig, SeriesConfig
+from wheeltapper_workers.contracts.problems import SeriesProblem
+from wheeltapper_workers.sources import opcua_words as words
+from wheeltapper_workers.sources.base import ConnectionState, Delivery
+from wheeltapper_workers.sources.jobs import ended, until_one_fails
+from wheeltapper_workers.sources.opcua_decode import Changes, MalformedError, Publication
+from wheeltapper_workers.sources.opcua_items import Item, Items
+from wheeltapper_workers.sources.opcua_link import Link, SubscriptionLostError
+from wheeltapper_workers.sources.opcua_session import Security, Session, Timing
+
+log = logging.getLogger(__name__)
+
+WINDOW: Final = 4
+"""Open deliveries and waiting publish requests together."""
+CHUNK: Final = 500
+"""Monitored items created with one request."""
+_MOST_MISSING: Final = 1000
+_MOST_BARREN: Final = 3
+_FAILURES: Final[tuple[type[Exception], ...]] = (OSError, TimeoutError, UaError, MalformedError, words.SetupError)
+_NO_FILTER: Final = frozenset(
+    {"BadMonitoredItemFilterUnsupported", "BadMonitoredItemFilterInvalid", "BadFilterNotAllowed"}
+)
+
+
+_SESSION_GONE: Final = (
+    SubscriptionLostError,
+    BadNoSubscription,
+    BadSessionClosed,
+    BadSessionIdInvalid,
+    BadSubscriptionIdInvalid,
+)
+
+
+class OpcUaSource:
+    """A connection to an OPC UA server.
+
+    Parameters
+    ----------
+    config
+        The connection and its series. Options: ``publishing_interval_ns``, ``queue_size``, ``sampling_interval_ns``
+        (0 is as fast as the server likes; half a series' interval if left out), ``security_policy``, ``security_mode``.
+    secret
+        Folder with the files ``username`` and ``password``, or ``certificate`` and ``privateKey``.
+    window
+        Deliveries that may be open at a time.
+    now
+        Clock for the time of receipt, in nanoseconds since 1970 (UTC).
+    """
+
+    def __init__(
+        self,
+        config: CollectorConfig,
+        *,
+        secret: Path | None = None,
+        timing: Timing | None = None,
+        window: int = WINDOW,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        options = config.options
+        self._config, self._timing, self._window, self._now = config, timing or Timing(), window, now
+        self._security = Security(options.get("security_policy", "None"), options.get("security_mode", "None"), secret)
+        self._publishing_ns = int(options.get("publishing_interval_ns", 500_000_000))
+        self._queue_size: int | None = options.get("queue_size")
+        self._items = Items(options.get("sampling_interval_ns"))
+        self._items.want(config.series, now())
+        self._changed = asyncio.Event()
+        self._fresh = np.zeros(0, np.bool_)
+        self._queue: asyncio.Queue[tuple[Link, Publication, int, npt.NDArray[np.bool_], bool] | None] = asyncio.Queue()
+        self._state = ConnectionState(False, now(), f"Connecting to {config.endpoint}.")
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._chunk = CHUNK
+        self.missed = 0
+        """Publications the server could not repeat after a connection broke: each is a gap."""
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def start(self) -> None:
+        """Begin to connect; never fails, and goes on until it works."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"opcua {self._config.name}")
+            self._task.add_done_callback(lambda _: self._queue.put_nowait(None))
+
+    async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Deliveries in the order of their receipt; ends when the source is closed."""
+        self.start()
+        while (entry := await self._queue.get()) is not None:
+            link, got, received_ns, initial, credit = entry
+            yield Delivery(
+                functools.partial(self._items.batch, got.changes, received_ns, initial),
+                functools.partial(link.done, got.sequence, credit),
+            )
+        if self._task is not None and not self._task.cancelled():
+            self._task.result()
+
+    def connection(self) -> ConnectionState:
+        """State of the connection."""
+        return self._state
+
+    def problems(self) -> list[SeriesProblem]:
+        """Nodes that cannot be read."""
+        return self._items.problems(self._config.endpoint)
+
+    def status_name(self, code: int) -> str:
+        """Symbolic name of a status code."""
+        return words.status_name(code)
+
+    async def reconfigure(self, series: Sequence[SeriesConfig]) -> None:
+        """Read these series from now on; items whose node and sampling stay are not touched."""
+        self._items.want(series, self._now())
+        self._changed.set()
+
+    async def close(self) -> None:
+        """End the session. What is not done by now is not acknowledged."""
+        self._closing = True
+        if self._task is None:
+            self._queue.put_nowait(None)
+            return
+        await ended(self._task)
+
+    async def _run(self) -> None:
+        link: Link | None = None
+        attempt = 0
+        while not self._closing:
+            try:
+                link = await self._connect(link)
+                self._state = ConnectionState(True, self._now(), "", self._state.connects + 1)
+                attempt = 0
+                await self._work(link)
+            except _FAILURES as error:
+                link = await self._lost(link, error)
+            except asyncio.CancelledError:
+                if link is not None:
+                    await link.session.close()
+                raise
+            timing = self._timing
+            delay = min(timing.first_delay_s * 2 ** min(attempt, 16), timing.last_delay_s)
+            attempt += 1
+            # Not all collectors of a plant at the same moment after its server was restarted.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, hides nothing
+
+    async def _connect(self, link: Link | None) -> Link:
+        """Session and subscription: those of before if the server still has them, else new ones.
+
+        A new session is made first, to see that it is still the same run of the server. A server that was restarted may
+        have given the old session's token to somebody else.
+        """
+        session = Session(self._config.endpoint, self._security, self._timing)
+        try:
+            await session.connect()
+            if link is not None and session.start_time is not None and session.start_time == link.session.start_time:
+                try:
+                    await link.session.resume()
+                    await self._fill(link, None)
+                except _FAILURES as error:
+                    log.info("%s did not keep the session: %s", self._config.endpoint, type(error).__name__)
+                    link.session.drop()
+                else:
+                    await session.close()
+                    return link
+            await session.subscribe(self._publishing_ns)
+        except BaseException:
+            session.drop()
+            raise
+        self._items.forget_server()
+        return Link(session, self._window)
+
+    async def _lost(self, link: Link | None, error: Exception) -> Link | None:
+        """Say what happened; the link if it is worth resuming."""
+        config = self._config
+        if self._state.connected:
+            message = words.lost_connection(error, config.endpoint)
+            self._state = ConnectionState(False, self._now(), message, self._state.connects)
+            log.warning(message)
+        else:
+            message = words.cannot_connect(error, config.endpoint, config.name, config.plant)
+            if message != self._state.message:
+                log.warning(message)
+            self._state = ConnectionState(False, self._state.since_ns, message, self._state.connects)
+        if link is None:
+            return None
+        if isinstance(error, _SESSION_GONE):
+            await link.session.close()
+            return None
+        link.session.drop()
+        link.barren += 1
+        return link if link.barren <= _MOST_BARREN else None
+
+    async def _work(self, link: Link) -> None:
+        link.pumps, link.heard = self._window, time.monotonic()
+        await until_one_fails(
+            *(self._pump(link) for _ in range(self._window)),
+            self._maintain(link.session),
+            self._watch(link),
+            self._renew(link.session),
+        )
+
+    async def _pump(self, link: Link) -> None:
+        while True:
+            await link.credits.acquire()
+            handed_on = False
+            try:
+                got = await link.publish()
+                handed_on = await self._receive(link, got)
+            except BadTimeout:
+                continue
+            except BadTooManyPublishRequests:
+                if link.pumps == 1:
+                    raise
+                link.pumps -= 1
+                return
+            finally:
+                if not handed_on:
+                    link.credits.release()
+
+    async def _receive(self, link: Link, got: Publication) -> bool:
+        """Take a publication; whether its credit went on with a delivery."""
+        async with link.order:
+            if got.subscription != link.session.subscription:
+                return False
+            if got.status is not None:
+                raise SubscriptionLostError(f"its subscription ended ({words.status_name(got.status)})")
+            await self._fill(link, got.sequence)
+            return False if got.empty else self._deliver(link, got, credit=True)
+
+    async def _fill(self, link: Link, before: int | None) -> None:
+        """Ask again for publications that did not arrive: those before a number, or all the server has."""
+        wanted = link.session.last_sequence % (2**32 - 1) + 1
+        for _ in range(_MOST_MISSING):
+            if wanted == before or (before is not None and (before - wanted) % 2**32 > 2**31):
+                return
+            again = await link.session.republish(wanted)
+            if again is not None:
+                self._deliver(link, again, credit=False)
+            elif before is None:
+                return
+            else:
+                self.missed += 1
+            wanted = wanted % (2**32 - 1) + 1
+
+    def _deliver(self, link: Link, got: Publication, *, credit: bool) -> bool:
+        link.session.last_sequence = got.sequence
+        if not len(got.changes):
+            link.pending.append(got.sequence)
+            return False
+        self._queue.put_nowait((link, got, self._now(), self._initial(got.changes), credit))
+        return True
+
+    def _initial(self, changes: Changes) -> npt.NDArray[np.bool_]:
+        """Rows that are the first of their item since it was created on the server."""
+        handle = np.where(changes.handle < len(self._fresh), changes.handle, 0)
+        initial = self._fresh[handle] if len(self._fresh) else np.zeros(len(handle), np.bool_)
+        if initial.any():
+            rows = np.flatnonzero(initial)
+            _, at = np.unique(handle[rows], return_index=True)
+            initial = np.zeros(len(handle), np.bool_)
+            initial[rows[at]] = True
+            self._fresh[handle[rows[at]]] = False
+        return initial
+
+    async def _maintain(self, session: Session) -> None:
+        """Create what is wanted, delete what is not, and ask again for what was refused."""
+        while True:
+            self._changed.clear()
+            gone, self._items.gone = self._items.gone, []
+            ids = [item.server_id for item in gone if item.server_id is not None]
+            for start in range(0, len(ids), self._chunk):
+                await session.unmonitor(ids[start : start + self._chunk])
+            while due := [item for item in self._items if _due(item)]:
+                await self._create(session, due[: self._chunk])
+            refused = [item.retry_at for item in self._items if item.node is not None and item.server_id is None]
+            left = max(min(refused) - time.monotonic(), 0.01) if refused else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+
+    async def _create(self, session: Session, items: Sequence[Item]) -> None:
+        self._fresh = np.pad(self._fresh, (0, max(0, max(item.handle for item in items) + 1 - len(self._fresh))))
+        self._fresh[[item.handle for item in items]] = True
+        try:
+            results = await session.monitor(items, [self._items.queue(item, self._queue_size) for item in items])
+        except BadTooManyOperations:
+            if len(items) == 1:
+                raise
+            self._chunk = max(1, len(items) // 2)
+            return
+        for item, (code, server_id) in zip(items, results, strict=True):
+            self._note(item, code, server_id)
+
+    def _note(self, item: Item, code: int, server_id: int) -> None:
+        if code >> 30 < 2:
+            item.server_id, item.refused = server_id, 0
+        elif item.filtered and words.status_name(code) in _NO_FILTER:
+            item.filtered = False
+        else:
+            item.since_ns = item.since_ns if item.refused else self._now()
+            item.refused, item.retry_at = code, time.monotonic() + self._timing.retry_s
+
+    async def _watch(self, link: Link) -> None:
+        """Notice a server that is gone without a word, and a subscription that is."""
+        while True:
+            await asyncio.sleep(self._timing.watch_s)
+            await link.session.probe()
+            patience = 2 * link.session.keep_alive_s + self._timing.answer_s
+            if link.waiting and time.monotonic() - link.heard > patience:
+                raise SubscriptionLostError("its subscription is silent")
+
+    async def _renew(self, session: Session) -> None:
+        while True:
+            await asyncio.sleep(session.renew_after_s)
+            await session.renew()
+
+
+def _due(item: Item) -> bool:
+    return item.node is not None and item.server_id is None and item.retry_at <= time.monotonic()
