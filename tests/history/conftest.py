@@ -38,11 +38,11 @@ class Stored:
         return historian.add(self.stage, self.sequence, self.published_ns, subject, self.payload, self.headers)
 
 
-def telemetry(seconds: int, first: int = 1, seed: int = 1) -> list[Stored]:
-    """Blocks of ten seconds each; received 20 ms after the newest sample, published 30 ms after that."""
+def telemetry(seconds: int, first: int = 1, seed: int = 1, block_seconds: int = BLOCK_SECONDS) -> list[Stored]:
+    """Blocks of equal length; received 20 ms after the newest sample, published 30 ms after that."""
     samples = healthy(seconds, seed=seed)
     samples.received = samples.time + 20 * MS + 7  # the collector's clock counts nanoseconds
-    blocks = np.array_split(np.arange(len(samples)), seconds // BLOCK_SECONDS)
+    blocks = np.array_split(np.arange(len(samples)), seconds // block_seconds)
     return [
         Stored(
             Stage.TELEMETRY,

@@ -174,3 +174,16 @@ async def test_config_changes_at_the_block_where_it_is_recorded(server, tmp_path
     found = [row for row in await stored(server) if row["asset"] == "'p-1'"]
     strip = lambda table: [{k: v for k, v in row.items() if k not in without} for row in table]  # noqa: E731 - one use
     assert strip(found) == strip(kept)
+
+
+async def test_a_backlog_of_large_blocks_does_not_overrun_the_connection(server, tmp_path, caplog):
+    large = telemetry(blocks=1, seconds=9000)[0]  # 2.6 MB; its repetitions change nothing but the volume
+    deliveries = 40
+    client = await server.connect()
+    await publish(client, [large] * deliveries)
+    await client.close()
+    async with role(server, tmp_path) as (worker, _):
+        await until(lambda: worker.progress.position >= deliveries, 60)
+    assert "Lost the backbone" not in caplog.text
+    ends = [row["window_end"] for row in await stored(server) if row["asset"] == "'p-1'"]
+    assert len(ends) == len(set(ends)) == 899

@@ -200,6 +200,7 @@ class LineConfig(Model):
 
     line: Line
     plant_title: str
+    time_zone: str = "UTC"
     class_title: str
     pipeline: PipelineConfig
     assets: list[AssetConfig]

@@ -19,7 +19,7 @@ class Installation:
     Parameters
     ----------
     extra
-        Deployments beside the plan's.
+        Deployments beside the plan's, such as a simulator; started before the collectors that read it.
     tell
         Called with what happens while it starts.
     """
@@ -57,7 +57,7 @@ class Installation:
             raise CommandError(str(error)) from error
 
     async def start_collectors(self) -> None:
-        """Start the collectors, and whatever runs beside the plan."""
+        """Start the collectors."""
         self._collecting = True
         await self._apply()
 
@@ -82,11 +82,9 @@ class Installation:
     async def _apply(self) -> None:
         collectors = {config.worker for config in self.configs if Role.COLLECT in config.roles}
         deployments = [m for tenant in self._plan.tenants for m in tenant.manifests if m["kind"] == "Deployment"]
-        if self._collecting:
-            deployments += self._extra
-        else:
+        if not self._collecting:
             deployments = [d for d in deployments if d["metadata"]["name"] not in collectors]
-        await self._substrate.apply(deployments)
+        await self._substrate.apply([*deployments, *self._extra])
 
 
 def access_of_running(state: Path) -> dict[str, tuple[str, Path]]:

@@ -84,7 +84,7 @@ def problems(documents: Documents) -> list[str]:
         if document.get("problem"):
             found.append(f"{name}: {document['problem']}")
         for part in document.get("parts", {}).values():
-            if part.get("connected") is False and part.get("message"):
+            if part.get("connected") is False and not str(part.get("message")).startswith("Connecting"):
                 found.append(part["message"])
             found.extend(problem["message"] for problem in part.get("problems", []) if isinstance(problem, dict))
             if part.get("problem"):

@@ -42,6 +42,7 @@ def line_config(
     return LineConfig(
         line=line,
         plant_title=plant.spec.title,
+        time_zone=plant.spec.time_zone,
         class_title=asset_class.spec.title,
         pipeline=pipeline,
         assets=assets,

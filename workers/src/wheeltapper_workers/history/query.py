@@ -84,8 +84,8 @@ def query(
     QueryError
         If the statement is wrong, does more than read, names a table without data, or takes too much memory or time.
     """
-    store = Store(root, storage_options)
-    datasets = _datasets(store, _known_tenants(store, tenant))
+    store, tenants = _tenants(root, tenant, storage_options)
+    datasets = _datasets(store, tenants)
     if not datasets:
         where = f"{root} for the tenant {tenant}" if tenant else root
         raise QueryError(f"No data yet in {where}. The historian stores what the streams carry; see that it runs")
@@ -97,8 +97,7 @@ def tables_info(
     root: str, tenant: str | None = None, *, storage_options: Mapping[str, str] | None = None
 ) -> list[TableInfo]:
     """Tables and columns; a table without data has its columns and no rows."""
-    store = Store(root, storage_options)
-    tenants = _known_tenants(store, tenant)
+    store, tenants = _tenants(root, tenant, storage_options)
     infos = []
     for table in TABLES:
         columns = {name: ColumnInfo(name, str(kind), meaning) for name, kind, meaning in FIELDS[table]}
@@ -121,14 +120,14 @@ def latest_scores(
 
     What has no score in the ``days`` before the tenant's newest is left out: a whole history is too long to search.
     """
-    if Store(root, storage_options).open(tenant, "scores") is None:
+    if open_store(root, tenant, storage_options).open(tenant, "scores") is None:
         raise _no_data("scores", root)
     return query(root, _LATEST_SCORES.format(days=int(days)), tenant, storage_options=storage_options)
 
 
 def alerts(root: str, tenant: str, *, storage_options: Mapping[str, str] | None = None) -> list[AlertEvent]:
     """Latest event of every alert, newest first; none if no event was ever stored."""
-    if Store(root, storage_options).open(tenant, "events") is None:
+    if open_store(root, tenant, storage_options).open(tenant, "events") is None:
         return []
     documents = query(root, _LATEST_ALERTS, tenant, storage_options=storage_options)["document"]
     return [AlertEvent.model_validate_json(document.as_py()) for document in documents]
@@ -144,7 +143,7 @@ def alert(
     QueryError
         If there is none, or more than one.
     """
-    documents = alert_history(Store(root, storage_options), tenant, alert_id_prefix)["document"]
+    documents = alert_history(open_store(root, tenant, storage_options), tenant, alert_id_prefix)["document"]
     return AlertEvent.model_validate_json(documents[-1].as_py())
 
 
@@ -176,7 +175,7 @@ def telemetry_blocks(
 
     Ticks are not kept; between two blocks there may have been some.
     """
-    dataset = Store(root, storage_options).dataset(line.tenant, "raw")
+    dataset = open_store(root, line.tenant, storage_options).dataset(line.tenant, "raw")
     if dataset is None:
         raise _no_data("raw", root)
     sequence = pc.field("block_sequence")
@@ -193,14 +192,28 @@ def telemetry_blocks(
         start += count
 
 
-def _known_tenants(store: Store, tenant: str | None) -> list[str]:
-    if tenant is None:
-        return store.tenants()
+def open_store(root: str, tenant: str, storage_options: Mapping[str, str] | None = None) -> Store:
+    """Store of a tenant's tables.
+
+    Raises
+    ------
+    QueryError
+        If the tenant's name is none.
+    """
+    store = Store(root, storage_options)
     try:
         store.path(tenant, "")
     except ValueError as error:
         raise QueryError(str(error)) from error
-    return [tenant]
+    return store
+
+
+def _tenants(root: str, tenant: str | None, options: Mapping[str, str] | None) -> tuple[Store, list[str]]:
+    """Store, and the tenants to be read: the one that is given, or all that have a folder."""
+    if tenant is not None:
+        return open_store(root, tenant, options), [tenant]
+    store = Store(root, options)
+    return store, store.tenants()
 
 
 def _datasets(store: Store, tenants: list[str]) -> Datasets:

@@ -172,15 +172,16 @@ def rows_of(stage: Stage, entries: Sequence[Entry]) -> pa.Table:
 def _rows(stage: Stage, entries: Sequence[Entry]) -> pa.Table:
     batch = blocks.concat(entry.batch.replace_schema_metadata(None) for entry in entries)
     columns = _columns(stage, batch) | _origin(entries)
+    values: dict[str, Any] = {}
     if stage is Stage.FEATURES:
-        columns |= _feature_columns(batch, entries[0])
+        columns |= _feature_names(batch.num_rows, entries[0])
+        values = _feature_values(batch, entries[0].features)
     if stage is Stage.TELEMETRY:
         counts = [entry.batch.num_rows for entry in entries]
         columns["block_row"] = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
     schema = SCHEMAS[TABLE_OF[stage]]
     arrays = {name: _fit(columns[name], kind) for name, kind in zip(schema.names, schema.types, strict=True)}
-    extra = {name: column for name, column in columns.items() if name not in schema.names and name != "values"}
-    table = pa.table(arrays | extra)
+    table = pa.table(arrays | values)
     return table.take(_by_series(batch)) if stage is Stage.TELEMETRY else table
 
 
@@ -213,16 +214,20 @@ def _origin(entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def _feature_columns(batch: pa.RecordBatch, first: Entry) -> dict[str, Any]:
-    names, count = list(first.features), batch.num_rows
-    values = blocks.matrix(batch, "values") if names else np.empty((count, 0))
+def _feature_names(count: int, entry: Entry) -> dict[str, Any]:
+    names = entry.features
     offsets = pa.array(np.arange(count + 1, dtype=np.int32) * len(names))
     each = pa.array(np.tile(np.arange(len(names)), count))
-    columns: dict[str, Any] = {
+    return {
         "features": pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()).take(each)),
-        "pipeline_digest": pa.array([first.pipeline_digest], pa.string()).take(pa.array(np.zeros(count, np.int64))),
+        "pipeline_digest": pa.array([entry.pipeline_digest], pa.string()).take(pa.array(np.zeros(count, np.int64))),
     }
-    return columns | {feature_column(name): np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}
+
+
+def _feature_values(batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, Any]:
+    """A column for each feature."""
+    values = blocks.matrix(batch, "values") if names else np.empty((batch.num_rows, 0))
+    return {feature_column(name): np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}
 
 
 def _fit(column: Any, kind: pa.DataType) -> pa.Array:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -195,8 +196,7 @@ class Store:
     def create(self, tenant: str, table: str) -> DeltaTable:
         """Table of a tenant, made if it is not there."""
         path = self.path(tenant, table)
-        if "://" not in path:
-            Path(path).mkdir(parents=True, exist_ok=True)
+        _make_folder(path)
         return DeltaTable.create(
             path,
             SCHEMAS[table],
@@ -220,14 +220,27 @@ class Store:
     def files(self, tenant: str, name: str) -> pafs.FileSystem:
         """File system rooted at a folder of a tenant, which is made if it is not there."""
         path = self.path(tenant, name)
-        if "://" not in path:
-            Path(path).mkdir(parents=True, exist_ok=True)
+        _make_folder(path)
         return pafs.PyFileSystem(_Files(path, self.storage_options))
 
     def _list(self) -> list[pafs.FileInfo]:
-        if "://" not in self.root:
-            if not Path(self.root).is_dir():
+        local = _local(self.root)
+        if local is not None:
+            if not local.is_dir():
                 return []
-            return list(pafs.LocalFileSystem().get_file_info(pafs.FileSelector(self.root)))
+            return list(pafs.LocalFileSystem().get_file_info(pafs.FileSelector(str(local))))
         system = pafs.PyFileSystem(_Files(self.root, self.storage_options))
         return list(system.get_file_info(pafs.FileSelector("", allow_not_found=True)))
+
+
+def _local(path: str) -> Path | None:
+    """Folder of a path or ``file://`` URL; None for an object store, which has no folders to be made."""
+    if path.startswith("file://"):
+        return Path(unquote(urlsplit(path).path))
+    return None if "://" in path else Path(path)
+
+
+def _make_folder(path: str) -> None:
+    local = _local(path)
+    if local is not None:
+        local.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from wheeltapper_api.fields import Model
 from wheeltapper_api.wire import UNUSABLE, Alert, AlertEvent, Lineage, Quality
-from wheeltapper_workers.history.query import alert_history
+from wheeltapper_workers.history.query import alert_history, open_store
 from wheeltapper_workers.history.tables import Store, feature_column
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def trace(root: str, tenant: str, alert_id: str, *, storage_options: Mapping[str
     QueryError
         If there is none, or more than one.
     """
-    store = Store(root, storage_options)
+    store = open_store(root, tenant, storage_options)
     history = alert_history(store, tenant, alert_id)
     first = AlertEvent.model_validate_json(history["document"][0].as_py()).data
     return explain(tenant, history, _gather(store, tenant, history, first))

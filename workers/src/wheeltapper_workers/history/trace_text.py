@@ -85,7 +85,7 @@ def _blocks(blocks: list[BlockUse]) -> Iterator[str]:
     if not blocks:
         return
     yield f"Blocks of TELEMETRY: {len(blocks)}"
-    yield f"  {'block':>12}{'samples':>9}  {'first':<14}{'last':<14}{'published':<14}"
+    yield f"  {'block':>12}{'samples':>9}  {'first':<14}{'last':<14}published"
     shown = blocks if len(blocks) <= _SHOWN_BLOCKS else blocks[: _SHOWN_BLOCKS // 2] + blocks[-_SHOWN_BLOCKS // 2 :]
     for position, block in enumerate(shown):
         if position == _SHOWN_BLOCKS // 2 and len(shown) < len(blocks):
@@ -100,8 +100,9 @@ def _origin(trace: Trace) -> Iterator[str]:
     yield f"  model     {lineage.failure_model} {lineage.failure_model_version}, {lineage.model_digest[:_DIGEST]}"
     yield f"  baseline  {lineage.baseline_digest[:_DIGEST] or 'none'}"
     yield f"  pipeline  {lineage.pipeline_digest[:_DIGEST]}, config {lineage.generation or 'not told'}"
-    yield f"  rule      {rule.severity}: above {rule.above:g} for {rule.hold}; it was {rule.score:.2f} at"
-    yield f"            {lineage.window_end}, above the lowest bound since {trace.alert.since}"
+    yield f"  rule      {rule.severity}: above {rule.above:g} for {rule.hold}; it was {rule.score:.2f}"
+    yield f"  window    ends {lineage.window_end}"
+    yield f"  since     {trace.alert.since} above the lowest bound"
     if lineage.trace_id:
         yield f"  trace id  {lineage.trace_id}"
 

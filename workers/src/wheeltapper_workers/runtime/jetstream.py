@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -30,6 +29,10 @@ log = logging.getLogger(__name__)
 _WRONG_LAST_SEQUENCE: Final = 10071
 _EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _PULL_SECONDS: Final = 5.0
+_PULL_BYTES: Final = 16 * 2**20
+"""Asked for at once. The server closes a connection on which 64 MiB wait, and a worker's memory is bounded by this."""
+_REQUEST_ENDED: Final = ("404", "408")
+"""Nothing there, time is up."""
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -60,24 +63,27 @@ async def connect(url: str, credentials: Path, name: str) -> Client:
         log.warning("The backbone reports: %s", error or type(error).__name__)
 
     async def on_lost() -> None:
-        log.warning("Lost the backbone at %s; trying again", url)
+        if not client.is_closed:
+            log.warning("Lost the backbone at %s; trying again", url)
 
     async def on_back() -> None:
         log.info("Reached the backbone at %s again", url)
 
-    return await nats.connect(
+    client = Client()
+    await client.connect(
         url,
         name=name,
         user=(credentials / "username").read_text().strip(),
         password=(credentials / "password").read_text().strip(),
         max_reconnect_attempts=-1,
-        reconnect_time_wait=_RETRY_SECONDS,
+        reconnect_time_wait=_RETRY_SECONDS,  # type: ignore[arg-type]  # annotated int, slept as it is
         ping_interval=5,
         max_outstanding_pings=2,
         error_cb=on_error,
         disconnected_cb=on_lost,
         reconnected_cb=on_back,
     )
+    return client
 
 
 async def insist(call: Any, *, what: str) -> Any:
@@ -139,10 +145,12 @@ class StreamReader:
         deadline = time.monotonic() + _PULL_SECONDS + 2
         while True:
             try:
-                return await self._subscription.next_msg(timeout=_RETRY_SECONDS)
+                message: Msg = await self._subscription.next_msg(timeout=_RETRY_SECONDS)
             except TimeoutError:
                 if time.monotonic() > deadline or self._client.stats["reconnects"] != connections:
                     raise
+            else:
+                return message
 
     async def _open(self) -> None:
         config = ConsumerConfig(
@@ -158,7 +166,7 @@ class StreamReader:
         self._subscription = await self._client.subscribe(self._client.new_inbox())
 
     async def _request(self, limit: int) -> None:
-        body = {"batch": limit, "expires": int(_PULL_SECONDS * 1e9)}
+        body = {"batch": limit, "max_bytes": _PULL_BYTES, "expires": int(_PULL_SECONDS * 1e9)}
         await self._client.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
             json.dumps(body).encode(),
@@ -170,7 +178,8 @@ class StreamReader:
         status = (message.headers or {}).get("Status")
         if status is not None and not message.reply.startswith("$JS.ACK"):
             self._requested = 0
-            if status not in ("404", "408"):  # neither "nothing there" nor "time is up": the consumer is gone
+            full = "MaxBytes" in (message.headers or {}).get("Description", "")
+            if status not in _REQUEST_ENDED and not full:  # the consumer is gone
                 self._subscription = None
             return
         metadata = message.metadata

@@ -56,6 +56,7 @@ class Collector:
         self._blocks = 0
         self._saved_ns = 0
         self._told: set[tuple[str, str, str]] = set()
+        self._stale_after = _stale_after(config)
 
     async def start(self) -> None:
         """Take up the contract state and open the connection, which may come about later."""
@@ -77,7 +78,7 @@ class Collector:
                 await self._source.close()  # the run goes on with the source that is made anew
                 self._source = self._make_source(wanted)
             self._state = follow(self._state, self._table, table, time.time_ns())
-            self._table, self._config = table, wanted
+            self._table, self._config, self._stale_after = table, wanted, _stale_after(wanted)
 
     async def run(self) -> None:
         """Collect until cancelled."""
@@ -117,9 +118,9 @@ class Collector:
             return []
         own = self._source.problems()
         known = {(problem.asset, problem.signal) for problem in own}
-        found = own + problems(
-            self._state, time.time_ns(), self._table, known=known, status_name=self._source.status_name
-        )
+        now_ns = time.time_ns()
+        seen = problems(self._state, now_ns, self._table, known=known, status_name=self._source.status_name)
+        found = own + [problem for problem in seen if problem.kind != "stale" or self._could_come(problem, now_ns)]
         now = {(problem.asset, problem.signal, problem.kind): problem for problem in found}
         for key in now.keys() - self._told:
             log.warning("%s", now[key].message)
@@ -127,6 +128,15 @@ class Collector:
             log.info("%s/%s: no longer %s", asset, signal, kind)
         self._told = set(now)
         return found
+
+    def _could_come(self, problem: SeriesProblem, now_ns: int) -> bool:
+        """Whether samples could have come: the connection has been up for longer than the signal may be silent.
+
+        While it is not, the connection's own message says all there is to say.
+        """
+        state = self._source.connection() if self._source else None
+        patience = self._stale_after.get((problem.asset, problem.signal), 0)
+        return state is not None and state.connected and now_ns - state.since_ns > patience
 
     async def _take(self, delivery: Delivery) -> None:
         with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(delivery.batch)}):
@@ -157,6 +167,10 @@ class Collector:
         }
         self._store.save(Checkpoint(0, "", _VERSION, Snapshot(arrays, document)))
         self._saved_ns = time.monotonic_ns()
+
+
+def _stale_after(config: CollectorConfig) -> dict[tuple[str, str], int]:
+    return {(series.asset, series.signal): series.stale_after_ns for series in config.series}
 
 
 def _connection(config: CollectorConfig) -> CollectorConfig:
