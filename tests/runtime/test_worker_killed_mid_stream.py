@@ -1,4 +1,4 @@
-"""A role of a line is stopped at any block, with or without its checkpoint: its output is that of an undisturbed run."""
+"""A role of a line is stopped at any block, with or without its checkpoint; its output is as if nothing had been."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A score that rests on nothing is worse than none: every missing ground is named, and nothing else is touched by it."""
+"""A score that rests on nothing is worse than none: every missing ground is named, and nothing else is touched."""
 
 from __future__ import annotations
 

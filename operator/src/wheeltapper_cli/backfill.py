@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import click
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from wheeltapper_api.config import Role
+from wheeltapper_api.config import CollectorConfig, Role
 from wheeltapper_api.wire import Line
-from wheeltapper_cli.errors import CommandError
-from wheeltapper_cli.installation import Installation
+from wheeltapper_cli import live
+from wheeltapper_cli.errors import CommandError, InvalidInputError
+from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.live import Watch
-from wheeltapper_cli.reporters import Reporter
+from wheeltapper_cli.reporters import LogReporter, Reporter
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.line import FLOW
 from wheeltapper_workers.sources.recorded import RecordingError
@@ -24,23 +26,33 @@ _LOOK_SECONDS: Final = 0.3
 _TELL_ROWS: Final = 500_000
 
 
-async def fill(installation: Installation, path: Path, shown: Reporter) -> None:
+async def fill(access: dict[str, tuple[str, Path]], path: Path, shown: Reporter) -> None:
     """Write a file of history into the telemetry streams and wait until every step has worked it through.
+
+    Parameters
+    ----------
+    access
+        Address of the backbone and folder of the credentials, by tenant.
 
     Raises
     ------
     CommandError
         If the file cannot be used or live data came first.
     """
-    for tenant in installation.tenants:
-        collectors = [c for config in installation.configs if config.tenant == tenant for c in config.collectors]
-        if collectors:
-            await _fill(installation, tenant, collectors, path, shown)
+    for url, credentials in access.values():
+        client = await jetstream.connect(url, credentials, "wheeltapper-backfill")
+        try:
+            collectors = [collector for config in await live.configs(client) for collector in config.collectors]
+            if collectors:
+                last = await _write(client, collectors, path, shown)
+                await _worked_through(client, Watch(url, credentials), last, shown)
+        except RecordingError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            await client.close()
 
 
-async def _fill(installation: Installation, tenant: str, collectors: Any, path: Path, shown: Reporter) -> None:
-    url, credentials = installation.access(tenant)
-    client = await jetstream.connect(url, credentials, "wheeltapper-backfill")
+async def _write(client: Client, collectors: list[CollectorConfig], path: Path, shown: Reporter) -> dict[Line, int]:
     told = 0
 
     def progress(done: int, total: int) -> None:
@@ -49,15 +61,10 @@ async def _fill(installation: Installation, tenant: str, collectors: Any, path: 
             told = done
             shown.progress(f"History: {done:,} of {total:,} samples")
 
-    try:
-        result = await write_history(client, collectors, path, progress)
-        if result.unknown:
-            shown.progress(f"History: {result.unknown:,} samples are of twins or signals that are not configured")
-        await _worked_through(client, Watch(url, credentials), result.last_sequence, shown)
-    except RecordingError as error:
-        raise CommandError(str(error)) from error
-    finally:
-        await client.close()
+    result = await write_history(client, collectors, path, progress)
+    if result.unknown:
+        shown.progress(f"History: {result.unknown:,} samples are of twins or signals that are not configured")
+    return result.last_sequence
 
 
 async def _worked_through(client: Client, watch: Watch, last: dict[Line, int], shown: Reporter) -> None:
@@ -94,3 +101,20 @@ def _position(watch: Watch, role: Role, line: Line) -> int:
             if part.get("role") == role.value and part.get("line") == line.model_dump():
                 return int(part["position"])
     return -1
+
+
+@click.command()
+@click.argument("history", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@STATE
+def backfill(history: Path, state: Path) -> None:
+    """Fill the running installation with HISTORY, a Parquet or CSV file with time, asset, signal and value.
+
+    History comes before live data: where live data has been read already, start from an empty state folder with
+    wheeltapper up --backfill.
+
+    Example: wheeltapper backfill healthy-day.parquet
+    """
+    access = access_of_running(state)
+    if not access:
+        raise InvalidInputError(f"Nothing runs in {state}; start it with wheeltapper up, or name it with --state")
+    asyncio.run(fill(access, history, LogReporter()))

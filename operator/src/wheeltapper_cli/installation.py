@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import click
 
 from wheeltapper_api.config import Role, WorkerConfig
 from wheeltapper_api.plan import Plan
 from wheeltapper_cli.errors import CommandError
 from wheeltapper_edge.substrates.processes import ProcessSubstrate, SubstrateError
 from wheeltapper_edge.substrates.processes.files import running
+
+STATE: Final = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".wheeltapper"),
+    show_default=True,
+    help="Folder of streams, tables and checkpoints; a second start goes on from there.",
+)
+"""The option that names an installation."""
 
 
 class Installation:
@@ -33,18 +44,15 @@ class Installation:
         self._collecting = False
 
     @property
-    def tenants(self) -> list[str]:
-        """Names of the tenants."""
-        return [tenant.tenant for tenant in self._plan.tenants]
-
-    @property
     def configs(self) -> list[WorkerConfig]:
         """Config documents of all workers."""
         return [config for tenant in self._plan.tenants for config in tenant.configs]
 
-    def access(self, tenant: str) -> tuple[str, Path]:
-        """Address of the backbone, and the folder with the tenant's credentials."""
-        return self._substrate.url, self._substrate.secrets / f"backbone-{tenant}"
+    @property
+    def access(self) -> dict[str, tuple[str, Path]]:
+        """By tenant: address of the backbone, and the folder with the tenant's credentials."""
+        tenants = [tenant.tenant for tenant in self._plan.tenants]
+        return {name: (self._substrate.url, self._substrate.secrets / f"backbone-{name}") for name in tenants}
 
     async def start(self) -> None:
         """Start everything but the collectors."""

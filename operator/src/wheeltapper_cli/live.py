@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nats.aio.client import Client
+from nats.js.errors import NoKeysError
 
-from wheeltapper_api.wire import STATUS_BUCKET, Alert, AlertEvent, Stage
+from wheeltapper_api.config import WorkerConfig
+from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Alert, AlertEvent, Stage
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.jetstream import StreamReader
 
@@ -29,6 +31,40 @@ class Picture:
     def open_alerts(self) -> list[Alert]:
         """Open alerts, the oldest first."""
         return sorted((a for a in self.alerts.values() if a.state == "open"), key=lambda alert: alert.opened)
+
+
+async def documents(client: Client, bucket: str) -> dict[str, bytes]:
+    """Newest document of every key of a bucket."""
+    store = await client.jetstream().key_value(bucket)
+    try:
+        keys = await store.keys()
+    except NoKeysError:
+        return {}
+    return {key: (await store.get(key)).value or b"" for key in keys}
+
+
+async def configs(client: Client) -> list[WorkerConfig]:
+    """Config documents of the tenant's workers."""
+    found = await documents(client, CONFIG_BUCKET)
+    return [WorkerConfig.model_validate_json(data) for data in found.values() if data]
+
+
+async def alerts(client: Client) -> list[Alert]:
+    """Every alert in its newest state, the newest first."""
+    jetstream = client.jetstream()
+    last = (await jetstream.stream_info(Stage.EVENTS.stream)).state.last_seq
+    reader = StreamReader(client, Stage.EVENTS.stream, [f"{Stage.EVENTS.value}.>"], position=0)
+    found: dict[str, Alert] = {}
+    while reader.position < last:
+        messages = await reader.read(256)
+        for message in messages:
+            if message.data:
+                event = AlertEvent.model_validate_json(message.data)
+                found[event.data.alert_id] = event.data
+        if not messages:
+            break
+    await reader.close()
+    return sorted(found.values(), key=lambda alert: alert.opened, reverse=True)
 
 
 class Watch:

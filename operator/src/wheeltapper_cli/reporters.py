@@ -161,7 +161,7 @@ def twin_table(rows: list[TwinRow]) -> Table:
         ("Health", "left"),
     ):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals of the tuple above
-    table.add_column("", overflow="fold")
+    table.add_column("Because", overflow="fold")
     for row in rows:
         colour = _COLOUR[row.health]
         what = row.why or (row.failure_model if row.score is not None else "")

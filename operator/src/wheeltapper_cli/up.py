@@ -19,7 +19,7 @@ from wheeltapper_cli import view
 from wheeltapper_cli.backfill import fill
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.files import PATHS, load_valid
-from wheeltapper_cli.installation import Installation
+from wheeltapper_cli.installation import STATE, Installation
 from wheeltapper_cli.live import Watch
 from wheeltapper_cli.logs import start_logging
 from wheeltapper_cli.reporters import Reporter, reporter
@@ -57,13 +57,7 @@ def _duration_s(name: str, text: str) -> float:
 def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that ``up`` and ``demo`` share."""
     decorators = (
-        click.option(
-            "--state",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=Path(".wheeltapper"),
-            show_default=True,
-            help="Folder of streams, tables and checkpoints; a second start goes on from there.",
-        ),
+        STATE,
         click.option(
             "--output",
             type=click.Choice(["auto", "table", "log", "json"]),
@@ -110,7 +104,7 @@ def up(
 
     async def before(installation: Installation, shown: Reporter) -> None:
         if history is not None:
-            await fill(installation, history, shown)
+            await fill(installation.access, history, shown)
 
     run(paths, options, before)
 
@@ -179,8 +173,7 @@ async def _watch(
 
     started, started_ns = time.monotonic(), time.time_ns()
     watches = {}
-    for tenant in installation.tenants:
-        url, credentials = installation.access(tenant)
+    for tenant, (url, credentials) in installation.access.items():
         watches[tenant] = Watch(url, credentials, on_alert)
     tasks = [asyncio.create_task(watch.run()) for watch in watches.values()]
     files = _Files(paths)

@@ -73,7 +73,7 @@ def twins(configs: Iterable[WorkerConfig], documents: Documents, alerts: Iterabl
         if row.stale:
             _unknown(row)
     for alert in alerts:
-        _alert(rows.values(), alert)
+        add_alert(rows.values(), alert)
     return [rows[key] for key in sorted(rows)]
 
 
@@ -126,7 +126,8 @@ def _unknown(row: TwinRow) -> None:
     row.why = "no data yet" if row.fresh_s is None else f"no data for {duration_text(int(row.fresh_s * 1e9))}"
 
 
-def _alert(rows: Iterable[TwinRow], alert: Alert) -> None:
+def add_alert(rows: Iterable[TwinRow], alert: Alert) -> None:
+    """Count an open alert in its twin's row."""
     for row in rows:
         if row.twin == alert.asset and row.plant == alert.plant and alert.state == "open":
             row.open_alerts.append(alert.alert_id)

@@ -193,6 +193,8 @@ def _columns(stage: Stage, batch: pa.RecordBatch) -> dict[str, Any]:
         columns |= {"source_nanos": time % 1000, "received_nanos": received % 1000}
         # A clock that runs wild would spread its samples over a folder for every day there ever was.
         time = np.where(blocks.numbers(batch, "quality") & Quality.CLOCK, received, time)
+    if stage is Stage.SCORES:
+        columns["score"] = _known(blocks.numbers(batch, "score"))
     columns["day"] = pa.array((time // _DAY_NS).astype(np.int32)).view(pa.date32())
     return columns
 
@@ -227,7 +229,12 @@ def _feature_names(count: int, entry: Entry) -> dict[str, Any]:
 def _feature_values(batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, Any]:
     """A column for each feature."""
     values = blocks.matrix(batch, "values") if names else np.empty((batch.num_rows, 0))
-    return {feature_column(name): np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}
+    return {feature_column(name): _known(values[:, i]) for i, name in enumerate(names)}
+
+
+def _known(values: npt.NDArray[np.float64]) -> pa.Array:
+    """No value as null: for SQL NaN is a number, and the largest of all."""
+    return pa.array(np.ascontiguousarray(values), pa.float64(), mask=np.isnan(values))
 
 
 def _fit(column: Any, kind: pa.DataType) -> pa.Array:
