@@ -70,7 +70,9 @@ async def alerts(client: Client) -> list[Alert]:
 class Watch:
     """Follows one tenant of a running installation."""
 
-    def __init__(self, url: str, credentials: Path, on_alert: Callable[[AlertEvent], None] | None = None) -> None:
+    def __init__(
+        self, url: str, credentials: Path, on_alert: Callable[[AlertEvent], None] = lambda _event: None
+    ) -> None:
         self.picture = Picture()
         self._url, self._credentials = url, credentials
         self._on_alert = on_alert
@@ -95,12 +97,24 @@ class Watch:
 
     async def _events(self, client: Client) -> None:
         reader = StreamReader(client, Stage.EVENTS.stream, [f"{Stage.EVENTS.value}.>"], position=0)
+        past: dict[str, AlertEvent] = {}
         while True:
             messages = await reader.read(64)
             for message in messages:
                 if message.data:
                     event = AlertEvent.model_validate_json(message.data)
                     self.picture.alerts[event.data.alert_id] = event.data
-                    if self._on_alert is not None:
-                        self._on_alert(event)
-            self.picture.caught_up = self.picture.caught_up or not messages or messages[-1].pending == 0
+                    self._tell(event, past)
+            if not self.picture.caught_up and (not messages or messages[-1].pending == 0):
+                self.picture.caught_up = True
+                for event in past.values():
+                    self._tell(event, past)
+
+    def _tell(self, event: AlertEvent, past: dict[str, AlertEvent]) -> None:
+        """Pass an event on; of the past only the newest of each alert that is still open."""
+        if self.picture.caught_up:
+            self._on_alert(event)
+        elif event.data.state == "open":
+            past[event.data.alert_id] = event
+        else:
+            past.pop(event.data.alert_id, None)

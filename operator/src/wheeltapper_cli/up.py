@@ -7,14 +7,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from wheeltapper_api.fields import duration_ns
-from wheeltapper_api.wire import AlertEvent
 from wheeltapper_cli import view
 from wheeltapper_cli.backfill import fill
 from wheeltapper_cli.errors import CommandError, InvalidInputError
@@ -166,15 +164,10 @@ async def _watch(
     installation: Installation, paths: tuple[Path, ...], options: Options, shown: Reporter, stop: asyncio.Event
 ) -> None:
     """Show what happens until a stop condition holds."""
-
-    def on_alert(event: AlertEvent) -> None:
-        if started_ns <= int(_epoch_ns(event.time)) or event.data.state == "open":
-            shown.event(event)
-
-    started, started_ns = time.monotonic(), time.time_ns()
+    started = time.monotonic()
     watches = {}
     for tenant, (url, credentials) in installation.access.items():
-        watches[tenant] = Watch(url, credentials, on_alert)
+        watches[tenant] = Watch(url, credentials, shown.event)
     tasks = [asyncio.create_task(watch.run()) for watch in watches.values()]
     files = _Files(paths)
     try:
@@ -241,7 +234,3 @@ class _Files:
     def _state(self) -> dict[Path, int]:
         files = [f for p in self._paths for f in (sorted(p.rglob("*.y*ml")) if p.is_dir() else [p])]
         return {file: file.stat().st_mtime_ns for file in files if file.exists()}
-
-
-def _epoch_ns(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp() * 1e9
