@@ -6,23 +6,18 @@ import asyncio
 import logging
 import signal
 import sys
+from pkgutil import resolve_name
 from typing import Any, Final
 
 from nats.aio.client import Client
 
 from wheeltapper_api.config import CollectorConfig, LineConfig, Role, WorkerConfig
-from wheeltapper_workers.alerts.alerter import AlertStep
-from wheeltapper_workers.features.featurizer import FeaturizeStep
-from wheeltapper_workers.history.recorder import Recorder
 from wheeltapper_workers.runtime import jetstream, tracing
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.jetstream import Fenced
 from wheeltapper_workers.runtime.step import Step
 from wheeltapper_workers.runtime.worker import Environment, Part, Worker
-from wheeltapper_workers.scoring.scorer import ScoreStep
 from wheeltapper_workers.sources.base import Source
-from wheeltapper_workers.sources.collector import Collector
-from wheeltapper_workers.sources.opcua import OpcUaSource
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +25,20 @@ FENCED: Final = 75
 """Exit code when another instance has taken over (``EX_TEMPFAIL``): starting again is right."""
 
 
+# Loaded when a role needs them: a collector should not carry ONNX Runtime, nor a scorer an OPC UA stack.
+_STEPS: Final = {
+    Role.FEATURIZE: "wheeltapper_workers.features.featurizer:FeaturizeStep",
+    Role.SCORE: "wheeltapper_workers.scoring.scorer:ScoreStep",
+    Role.ALERT: "wheeltapper_workers.alerts.alerter:AlertStep",
+}
+_SOURCES: Final = {"opcua": "wheeltapper_workers.sources.opcua:OpcUaSource"}
+_COLLECTOR: Final = "wheeltapper_workers.sources.collector:Collector"
+_RECORDER: Final = "wheeltapper_workers.history.recorder:Recorder"
+
+
 def make_step(role: Role, config: LineConfig) -> Step[Any]:
     """Step of a role."""
-    steps: dict[Role, type[Any]] = {Role.FEATURIZE: FeaturizeStep, Role.SCORE: ScoreStep, Role.ALERT: AlertStep}
-    step: Step[Any] = steps[role](config)
+    step: Step[Any] = resolve_name(_STEPS[role])(config)
     return step
 
 
@@ -42,15 +47,16 @@ def make_parts(environment: Environment, client: Client, config: WorkerConfig) -
 
     def make_source(collector: CollectorConfig) -> Source:
         secret = environment.secrets / collector.secret if collector.secret else None
-        return OpcUaSource(collector, secret=secret)
+        source: Source = resolve_name(_SOURCES[collector.protocol])(collector, secret=secret)
+        return source
 
     parts: dict[str, Part] = {}
     for collector in config.collectors if Role.COLLECT in config.roles else []:
         key = f"collect-{collector.plant}-{collector.name}"
         store = CheckpointStore(environment.state / "checkpoints", key)
-        parts[key] = Collector(client, collector, make_source, store)
+        parts[key] = resolve_name(_COLLECTOR)(client, collector, make_source, store)
     if config.store is not None:
-        parts["store"] = Recorder(client, environment.tables, config.store)
+        parts["store"] = resolve_name(_RECORDER)(client, environment.tables, config.store)
     return parts
 
 

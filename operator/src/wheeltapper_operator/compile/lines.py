@@ -108,9 +108,8 @@ def model_config(model: FailureModel, resolutions: dict[str, float]) -> ModelCon
 
 def _feature(feature: Feature, signals: dict[str, Signal]) -> FeatureConfig:
     unit = signals[feature.of].unit or "1"
-    other = feature.minus or feature.over
-    scale, offset = (1.0, 0.0) if other is None else units.conversion(signals[other].unit or "1", unit)
-    # A difference of temperatures is one of kelvins; as UCUM code Cel stands for the point, but people read it alike.
+    minus = signals[feature.minus].unit or "1" if feature.minus else unit
+    scale, offset = units.conversion(minus, unit)
     return FeatureConfig(
         name=feature.name,
         title=feature.title or feature.name,
@@ -119,8 +118,8 @@ def _feature(feature: Feature, signals: dict[str, Signal]) -> FeatureConfig:
         function=feature.function,
         minus=feature.minus,
         over=feature.over,
-        other_scale=scale if feature.minus else 1.0,
-        other_offset=offset if feature.minus else 0.0,
+        other_scale=scale,
+        other_offset=offset,
         window_ns=duration_ns(feature.window),
         resolution=feature.resolution or 0.0,
     )

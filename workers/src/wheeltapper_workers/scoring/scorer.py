@@ -55,7 +55,7 @@ class ModelState:
     @classmethod
     def of(cls, learned: BaselineState, detector: F64) -> ModelState:
         """State with the digests of its baselines."""
-        final = learned.frozen.any(axis=1)
+        final = np.asarray(learned.frozen.any(axis=1))
         found = baseline.digests(learned) if final.any() else [""] * len(final)
         return cls(
             learned, detector, tuple(digest if known else "" for digest, known in zip(found, final, strict=True))
