@@ -1,0 +1,126 @@
+"""A plan that changes without its resources changing restarts workers for nothing, and nobody can review it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from wheeltapper_api.config import Role
+from wheeltapper_api.kinds import KINDS, AssetTwin, Resource
+from wheeltapper_operator.compile import compile_plan
+from wheeltapper_operator.compile.placement import NAME_LENGTH, worker_name
+
+STATION = Path(__file__).parents[2] / "examples" / "pump-station"
+
+
+def documents() -> list[dict]:
+    return [d for f in sorted(STATION.glob("*.yaml")) for d in YAML(typ="safe").load_all(f.read_text())]
+
+
+def resources(edit=lambda document: document) -> list[Resource]:
+    return [KINDS[d["kind"]].model_validate(edit(d)) for d in documents()]
+
+
+def only(plan):
+    (tenant,) = plan.tenants
+    return tenant
+
+
+def line_of(plan):
+    (line,) = [line for config in only(plan).configs for line in config.lines]
+    return line
+
+
+def collector_of(plan):
+    (collector,) = [c for config in only(plan).configs for c in config.collectors]
+    return collector
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_order_of_the_resources_gives_the_same_bytes(seed):
+    shuffled = resources()
+    random.Random(seed).shuffle(shuffled)
+    assert compile_plan(shuffled).to_json() == compile_plan(resources()).to_json()
+
+
+def test_a_small_tenant_has_three_processes():
+    roles = {config.worker: config.roles for config in only(compile_plan(resources())).configs}
+    assert roles == {
+        "northwater-riverside-analyse": [Role.FEATURIZE, Role.SCORE, Role.ALERT],
+        "northwater-riverside-collect-scada": [Role.COLLECT],
+        "northwater-store": [Role.STORE],
+    }
+
+
+def test_a_large_plant_has_a_process_a_role():
+    twins = [r for r in resources() if isinstance(r, AssetTwin)]
+    template = twins[0].model_dump(mode="json", exclude_none=True)
+    many = [
+        AssetTwin.model_validate(template | {"metadata": {"name": f"p-{n}", "namespace": "northwater"}})
+        for n in range(500)
+    ]
+    plan = compile_plan([r for r in resources() if not isinstance(r, AssetTwin)] + many)
+    assert [config.roles for config in only(plan).configs if config.lines] == [
+        [Role.ALERT],
+        [Role.FEATURIZE],
+        [Role.SCORE],
+    ]
+
+
+def test_a_twin_without_its_class_leaves_its_neighbours_alone():
+    def edit(document):
+        if document["metadata"]["name"] == "p-102":
+            document["spec"]["class"] = "compressor"
+        return document
+
+    assert [asset.name for asset in line_of(compile_plan(resources(edit))).assets] == ["p-101", "p-103", "p-104"]
+
+
+def test_a_tag_becomes_addresses_and_an_own_binding_comes_first():
+    def edit(document):
+        if document["metadata"]["name"] == "p-103":
+            own = {"name": "flow", "from": "scada", "node": "ns=3;i=77", "unit": "L/s", "scale": 0.1}
+            document["spec"]["signals"] = [own]
+        return document
+
+    series = {(s.asset, s.signal): s for s in collector_of(compile_plan(resources(edit))).series}
+    assert series["p-101", "flow"].address == "ns=2;s=P101.Flow"
+    assert series["p-103", "speed"].address == "ns=2;s=P103.Speed"
+    assert series["p-103", "flow"].address == "ns=3;i=77"
+    assert series["p-103", "flow"].scale == pytest.approx(0.36)  # tenths of a litre a second in cubic metres an hour
+    assert series["p-101", "ambient-temperature"].address == series["p-104", "ambient-temperature"].address
+
+
+def test_an_override_is_of_one_twin_alone():
+    def edit(document):
+        if document["metadata"]["name"] == "p-103":
+            document["spec"]["failureModels"] = [
+                {"name": "cavitation", "enabled": False},
+                {"name": "bearing-wear", "clear": {"below": 0.5, "for": "2m"}},
+            ]
+        return document
+
+    assets = {asset.name: asset for asset in line_of(compile_plan(resources(edit))).assets}
+    assert [entry.name for entry in assets["p-103"].models] == ["bearing-overheating", "bearing-wear"]
+    assert assets["p-103"].models[1].policy.clear_below == 0.5
+    assert [entry.name for entry in assets["p-101"].models] == ["bearing-overheating", "bearing-wear", "cavitation"]
+    assert all(entry.policy is None for entry in assets["p-101"].models)
+
+
+def test_deployments_name_every_place_as_a_symbol():
+    text = json.dumps(only(compile_plan(resources())).manifests)
+    for symbol in ("${backbone.url}", "${state}", "${storage.tables}", "${secrets}/backbone-northwater"):
+        assert symbol in text
+    for deployment in only(compile_plan(resources())).manifests:
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        assert not [e for e in container["env"] if "/" in e["value"].replace("${secrets}/backbone-northwater", "")]
+
+
+def test_long_names_of_workers_stay_apart():
+    first, second = worker_name("t" * 60, "p" * 60, "analyse"), worker_name("t" * 60, "p" * 61, "analyse")
+    assert len(first) <= NAME_LENGTH
+    assert first != second
