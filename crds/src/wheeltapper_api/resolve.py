@@ -58,12 +58,13 @@ class Resolver:
         only = next(iter(self._tenants)) if len(self._tenants) == 1 else ""
         self._default_namespace = only
         self._by_name = {(type(r), self.namespace(r), r.name): r for r in self._all}
+        self._names: dict[tuple[type[Resource], str], list[str]] = {}
+        for kind, namespace, name in sorted(self._by_name, key=lambda key: key[2]):
+            self._names.setdefault((kind, namespace), []).append(name)
         self._models: dict[tuple[str, str], list[FailureModel]] = {}
         for model in self.of_kind(FailureModel):
             self._models.setdefault((self.namespace(model), model.spec.asset_class), []).append(model)
-        self._addressing = {
-            (self.namespace(plant), plant.name): _addressing(plant) for plant in self.of_kind(Plant)
-        }
+        self._addressing = {(self.namespace(plant), plant.name): _addressing(plant) for plant in self.of_kind(Plant)}
 
     def of_kind(self, kind: type[R]) -> Iterator[R]:
         """Resources of a kind, in the order given."""
@@ -89,6 +90,14 @@ class Resolver:
     def visible(self, kind: type[R], namespace: str, name: str) -> R | None:
         """Object of a kind that a namespace sees: its own, else the library's."""
         return self.find(kind, namespace, name) or self.find(kind, LIBRARY_NAMESPACE, name)
+
+    def names(self, kind: type[Resource], namespace: str) -> list[str]:
+        """Names of a kind's objects in a namespace."""
+        return self._names.get((kind, namespace), [])
+
+    def visible_names(self, kind: type[Resource], namespace: str) -> list[str]:
+        """Names of a kind's objects that a namespace sees."""
+        return sorted({*self.names(kind, namespace), *self.names(kind, LIBRARY_NAMESPACE)})
 
     def asset_class(self, twin: AssetTwin) -> AssetClass | None:
         """Class of a twin."""
@@ -120,6 +129,10 @@ class Resolver:
         """Connection of the twin's plant."""
         plant = self.plant(twin)
         return next((c for c in plant.spec.connections if c.name == name), None) if plant else None
+
+    def is_addressed(self, twin: AssetTwin) -> bool:
+        """Whether the twin's plant says how tags of its class are formed."""
+        return twin.spec.asset_class in self._addressing.get((self.namespace(twin), twin.spec.plant), {})
 
     def bindings(self, twin: AssetTwin) -> list[Binding]:
         """Bound signals of a twin in the order of its class; what the twin says comes before the plant's addressing."""
@@ -153,7 +166,7 @@ def _bind(twin: AssetTwin, signal: Signal, own: SignalBinding | None, addressed:
         connection, source, tag = addressed[0], addressed[1], twin.spec.tag
     else:
         return None
-    protocol, address = _address(source)
+    protocol, address = address_of(source)
     if address is None:
         return None
     return Binding(
@@ -165,12 +178,13 @@ def _bind(twin: AssetTwin, signal: Signal, own: SignalBinding | None, addressed:
         unit=(own.unit if own else None) or signal.unit,
         scale=own.scale if own and own.scale is not None else 1.0,
         offset=own.offset if own and own.offset is not None else 0.0,
-        contract=_merged(signal.contract, own),
+        contract=merged_contract(signal.contract, own),
         own=tag == "",
     )
 
 
-def _address(source: SignalBinding | AddressedSignal) -> tuple[str, str | None]:
+def address_of(source: SignalBinding | AddressedSignal) -> tuple[str, str | None]:
+    """Protocol of a source, by the sort of its address, and the address."""
     if source.node is not None:
         return "opcua", source.node
     if source.topic is not None:
@@ -178,7 +192,8 @@ def _address(source: SignalBinding | AddressedSignal) -> tuple[str, str | None]:
     return "modbus", source.register_
 
 
-def _merged(contract: Contract, own: SignalBinding | None) -> Contract:
+def merged_contract(contract: Contract, own: SignalBinding | None) -> Contract:
+    """The class's contract with what a twin says differently."""
     if own is None or own.contract is None:
         return contract
     given = {name: value for name, value in own.contract if value is not None}

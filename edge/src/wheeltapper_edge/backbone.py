@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
+import random
 import secrets
 import shutil
 import socket
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import nats
 import nats.errors
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
-from wheeltapper_edge.substrates.processes.binding import Command, SubstrateError
-from wheeltapper_edge.substrates.processes.files import write_private
+from wheeltapper_edge.command import Command, SubstrateError
+from wheeltapper_edge.private import write_private
+
+log = logging.getLogger(__name__)
 
 NAME: Final = "backbone"
 STOP_ORDER: Final = 1000
 """The server is stopped last: workers save their position and publish until their end."""
 _READY_S: Final = 30.0
+_EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT: Final = 20_000
+_INSUFFICIENT_STORAGE: Final = (10023, 10047)
 _MAX_PAYLOAD: Final = 8 * 2**20
 
 
@@ -39,13 +48,21 @@ class Backbone:
         Of the server alone: store, config, credentials.
     tenants
         Each has an account of its own with one user.
+
+    Raises
+    ------
+    SubstrateError
+        If the folder cannot be used, or there is no tenant.
     """
 
     def __init__(self, folder: Path, tenants: Iterable[str]) -> None:
         self._folder, self.tenants = folder, sorted(tenants)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._passwords = self._load_passwords()
-        self.port = self._choose_port()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._passwords = self._load_passwords()
+            self.port = self._choose_port()
+        except OSError as error:
+            raise SubstrateError(f"The backbone's folder {folder} cannot be used: {error.strerror}") from error
         self.url = f"nats://127.0.0.1:{self.port}"
 
     def command(self) -> Command:
@@ -54,51 +71,87 @@ class Backbone:
         write_private(config, self._config())
         return Command(NAME, (_binary(), "-c", str(config)), (), STOP_ORDER)
 
+    def extend(self, tenants: Iterable[str]) -> bool:
+        """Give accounts to tenants that have none; says whether there were any, so that the server has to reload."""
+        fresh = sorted(set(tenants) - set(self.tenants))
+        if fresh:
+            self.tenants = sorted([*self.tenants, *fresh])
+            self._passwords = self._load_passwords()
+            write_private(self._folder / "nats.conf", self._config())
+        return bool(fresh)
+
     def credentials(self, tenant: str) -> dict[str, str]:
         """User name and password of a tenant's account."""
         return {"username": tenant, "password": self._passwords[tenant]}
 
     async def connect(self, tenant: str) -> Client:
         """Connection to a tenant's account."""
-        return await nats.connect(
-            self.url,
-            user=tenant,
-            password=self._passwords[tenant],
-            name="wheeltapper-substrate",
-            connect_timeout=2,
-            reconnect_time_wait=0.1,
-            allow_reconnect=False,
-            error_cb=_ignore,
-        )
+        client = Client()
+        try:
+            await client.connect(
+                self.url,
+                user=tenant,
+                password=self._passwords[tenant],
+                name="wheeltapper-substrate",
+                connect_timeout=2,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # counts for the first connection, too
+                reconnect_time_wait=0.05,  # type: ignore[arg-type]  # annotated int, slept as it is
+                error_cb=_ignore,
+            )
+        except BaseException:
+            await client.close()  # else a connection that was only half made stays open
+            raise
+        return client
 
-    async def ready(self, last_line: Any) -> None:
-        """Wait until JetStream answers.
+    async def ready(self, fails: Callable[[], bool], last_lines: Callable[[], list[str]], log_path: Path) -> None:
+        """Wait until JetStream answers every tenant.
+
+        Parameters
+        ----------
+        fails, last_lines
+            Whether the server has ended so often that waiting longer is no use, and its last lines.
+        log_path
+            Where all its lines are.
 
         Raises
         ------
         SubstrateError
-            If it does not in time; with the server's own last words (``last_line``, a function).
+            If it does not in time, or does not even start; with the server's own last words.
         """
         deadline = asyncio.get_running_loop().time() + _READY_S
-        while True:
+        waiting = list(self.tenants)
+        while waiting:
             try:
-                client = await self.connect(self.tenants[0])
-                try:
-                    await client.jetstream().account_info()
-                finally:
-                    await client.close()
+                await self._answers(waiting[0])
             except (nats.errors.Error, OSError, TimeoutError):
-                if asyncio.get_running_loop().time() > deadline:
+                if fails() or asyncio.get_running_loop().time() > deadline:
+                    words = "\n  ".join(last_lines())
                     raise SubstrateError(
-                        f"The NATS server does not answer on 127.0.0.1:{self.port}; its last words: {last_line()}"
+                        f"The NATS server does not answer on 127.0.0.1:{self.port}; "
+                        f"its last words, and more in {log_path}:\n  {words}"
                     ) from None
                 await asyncio.sleep(0.05)
             else:
-                return
+                waiting.pop(0)
+
+    async def _answers(self, tenant: str) -> None:
+        client = await self.connect(tenant)
+        try:
+            await client.jetstream().account_info()
+        finally:
+            await client.close()
 
     def _load_passwords(self) -> dict[str, str]:
         path = self._folder / "passwords.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            known = {str(tenant): str(password) for tenant, password in json.loads(path.read_text()).items()}
+        except FileNotFoundError:
+            known = {}
+        except (ValueError, AttributeError):
+            # Nobody is connected before the server runs, so new passwords harm nobody.
+            log.warning("%s cannot be read; the backbone gets new passwords", path)
+            known = {}
         # Changing a password would close its clients for good, so one that is there stays.
         fresh = {tenant: known.get(tenant) or secrets.token_urlsafe(24) for tenant in self.tenants}
         write_private(path, json.dumps(known | fresh))
@@ -107,8 +160,11 @@ class Backbone:
     def _choose_port(self) -> int:
         """Port of the last time if it is still free, so that clients find the server again; else any free one."""
         path = self._folder / "port"
-        remembered = int(path.read_text()) if path.exists() else 0
-        port = remembered if remembered and _is_free(remembered) else _free_port()
+        try:
+            remembered = int(path.read_text())
+        except (FileNotFoundError, ValueError):
+            remembered = 0
+        port = remembered if 0 < remembered < 2**16 and _is_free(remembered) else _free_port()
         path.write_text(str(port))
         return port
 
@@ -136,23 +192,57 @@ class Backbone:
 
 
 async def ensure_streams(client: Client, streams: list[StreamDefinition], buckets: list[BucketDefinition]) -> None:
-    """Create streams and buckets, or change those whose definition differs."""
+    """Create streams and buckets, or change those whose definition differs.
+
+    Raises
+    ------
+    SubstrateError
+        If the server refuses one, or does not answer.
+    """
     jetstream = client.jetstream()
     for stream in streams:
-        config = _stream_config(stream)
-        try:
-            await jetstream.stream_info(stream.name)
-        except NotFoundError:
-            await jetstream.add_stream(config)
-        else:
-            await jetstream.update_stream(config)
+        with _explained(f"the stream {stream.name}"):
+            await _ensure_stream(jetstream, stream)
     for bucket in buckets:
-        try:
-            await jetstream.stream_info(f"KV_{bucket.name}")
-        except NotFoundError:
-            await jetstream.create_key_value(
-                KeyValueConfig(bucket=bucket.name, history=bucket.history, max_bytes=bucket.max_bytes)
-            )
+        with _explained(f"the bucket {bucket.name}"):
+            await _ensure_bucket(jetstream, bucket)
+
+
+async def _ensure_stream(jetstream: JetStreamContext, stream: StreamDefinition) -> None:
+    config = _stream_config(stream)
+    try:
+        await jetstream.stream_info(stream.name)
+    except NotFoundError:
+        await jetstream.add_stream(config)
+    else:
+        await jetstream.update_stream(config)
+
+
+async def _ensure_bucket(jetstream: JetStreamContext, bucket: BucketDefinition) -> None:
+    try:
+        config = (await jetstream.stream_info(f"KV_{bucket.name}")).config
+    except NotFoundError:
+        await jetstream.create_key_value(
+            KeyValueConfig(bucket=bucket.name, history=bucket.history, max_bytes=bucket.max_bytes)
+        )
+        return
+    if (config.max_msgs_per_subject, config.max_bytes) != (bucket.history, bucket.max_bytes):
+        await jetstream.update_stream(config.evolve(max_msgs_per_subject=bucket.history, max_bytes=bucket.max_bytes))
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        remedy = (
+            "; free disk space, or lower spec.limits.storage of the TenantPolicy"
+            if error.err_code in _INSUFFICIENT_STORAGE
+            else ""
+        )
+        raise SubstrateError(f"The backbone refuses {what}: {error.description}{remedy}") from error
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise SubstrateError(f"The backbone does not answer about {what}: {error or type(error).__name__}") from error
 
 
 def _stream_config(stream: StreamDefinition) -> StreamConfig:
@@ -188,10 +278,26 @@ def _is_free(port: int) -> bool:
 
 
 def _free_port() -> int:
+    """A free port below those the kernel hands out, so that no connection takes it while the server is restarted.
+
+    Not even a client's own: whoever tries again and again to reach a port among them is one day connected to itself.
+    """
+    for _ in range(100):
+        port = random.randrange(_LOWEST_PORT, _lowest_ephemeral())  # noqa: S311 - nothing to be guessed, a port is open
+        if _is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+def _lowest_ephemeral() -> int:
+    try:
+        lowest = int(_EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError):
+        lowest = 0
+    return max(lowest, _LOWEST_PORT + 1000)  # a kernel set up otherwise hands out nearly all of them
 
 
 async def _ignore(_: Exception) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,10 @@ STATE: Final = click.option(
 """The option that names an installation."""
 
 
+_RECENT_S: Final = 10.0
+"""An end is told so long; most processes run again within a second, before anybody has looked."""
+
+
 class Installation:
     """A plan that runs as processes.
 
@@ -37,10 +43,8 @@ class Installation:
 
     def __init__(self, state: Path, plan: Plan, extra: tuple[dict[str, Any], ...], tell: Callable[[str], None]) -> None:
         self._plan, self._extra, self._tell = plan, extra, tell
-        try:
+        with _explained():
             self._substrate = ProcessSubstrate(state)
-        except SubstrateError as error:
-            raise CommandError(str(error)) from error
         self._collecting = False
 
     @property
@@ -57,12 +61,10 @@ class Installation:
     async def start(self) -> None:
         """Start everything but the collectors."""
         self._tell("Starting the backbone")
-        try:
+        with _explained():
             await self._substrate.start(self._plan.tenants)
-            self._tell("Starting the workers")
-            await self._apply()
-        except SubstrateError as error:
-            raise CommandError(str(error)) from error
+        self._tell("Starting the workers")
+        await self._apply()
 
     async def start_collectors(self) -> None:
         """Start the collectors."""
@@ -70,17 +72,24 @@ class Installation:
         await self._apply()
 
     async def apply(self, plan: Plan) -> None:
-        """Follow another plan: running workers take their new documents over without a restart."""
+        """Follow another plan: running workers take their new documents over without a restart.
+
+        Raises
+        ------
+        CommandError
+            If it cannot be done now, as while the backbone is being restarted; what ran goes on.
+        """
+        with _explained():
+            await self._substrate.ensure(plan.tenants)
         self._plan = plan
-        await self._substrate.ensure(plan.tenants)
         await self._apply()
 
     def problems(self) -> list[str]:
-        """Processes that ended and are being started again."""
+        """Processes that ended lately, or wait for being started again."""
         return [
-            f"{name} ended ({state.last_exit}) and is started again: {state.last_line[:200]}"
+            f"{name} ended ({state.last_exit}) and is started again; its last words: {state.last_words[:200] or 'none'}"
             for name, state in self._substrate.status().items()
-            if state.pid is None and state.last_exit
+            if state.last_exit and (state.pid is None or time.monotonic() - state.last_exit_s < _RECENT_S)
         ]
 
     async def stop(self) -> None:
@@ -92,7 +101,8 @@ class Installation:
         deployments = [m for tenant in self._plan.tenants for m in tenant.manifests if m["kind"] == "Deployment"]
         if not self._collecting:
             deployments = [d for d in deployments if d["metadata"]["name"] not in collectors]
-        await self._substrate.apply([*deployments, *self._extra])
+        with _explained():
+            await self._substrate.apply([*deployments, *self._extra])
 
 
 def access_of_running(state: Path) -> dict[str, tuple[str, Path]]:
@@ -102,3 +112,12 @@ def access_of_running(state: Path) -> dict[str, tuple[str, Path]]:
         return {}
     secrets = Path(document["secrets"])
     return {tenant: (document["backbone"], secrets / f"backbone-{tenant}") for tenant in document["tenants"]}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """A refusal of the substrate ends the command in its words."""
+    try:
+        yield
+    except SubstrateError as error:
+        raise CommandError(str(error)) from error

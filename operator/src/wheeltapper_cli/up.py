@@ -17,6 +17,7 @@ from wheeltapper_cli import view
 from wheeltapper_cli.backfill import fill
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.files import PATHS, load_valid
+from wheeltapper_cli.follow import Files
 from wheeltapper_cli.installation import STATE, Installation
 from wheeltapper_cli.live import Watch
 from wheeltapper_cli.logs import start_logging
@@ -128,18 +129,21 @@ def run(paths: tuple[Path, ...], options: Options, before: Before, extra: tuple[
 async def _run(
     paths: tuple[Path, ...], options: Options, before: Before, extra: tuple[dict[str, Any], ...], shown: Reporter
 ) -> None:
+    files = Files(paths)  # before they are read: an edit during a long start is not missed
     plan = compile_plan(load_valid(paths))
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last when the terminal is closed
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     installation = Installation(options.state, plan, extra, shown.progress)
     try:
         await _unless(stop, _start(installation, before, shown))
         if not stop.is_set():
-            await _watch(installation, paths, options, shown, stop)
+            await _watch(installation, files, options, shown, stop)
     finally:
-        shown.progress("Stopping")
-        await installation.stop()
+        try:
+            shown.progress("Stopping")
+        finally:  # whoever read the output may be gone
+            await installation.stop()
 
 
 async def _start(installation: Installation, before: Before, shown: Reporter) -> None:
@@ -161,17 +165,18 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
 
 
 async def _watch(
-    installation: Installation, paths: tuple[Path, ...], options: Options, shown: Reporter, stop: asyncio.Event
+    installation: Installation, files: Files, options: Options, shown: Reporter, stop: asyncio.Event
 ) -> None:
     """Show what happens until a stop condition holds."""
     started = time.monotonic()
-    watches = {}
-    for tenant, (url, credentials) in installation.access.items():
-        watches[tenant] = Watch(url, credentials, shown.event)
-    tasks = [asyncio.create_task(watch.run()) for watch in watches.values()]
-    files = _Files(paths)
+    watches: dict[str, Watch] = {}
+    tasks: list[asyncio.Task[None]] = []
     try:
         while not stop.is_set():
+            for tenant, (url, credentials) in installation.access.items():
+                if tenant not in watches:  # an edit may bring one
+                    watches[tenant] = Watch(url, credentials, shown.event)
+                    tasks.append(asyncio.create_task(watches[tenant].run()))
             documents = {k: v for watch in watches.values() for k, v in watch.picture.workers.items()}
             alerts = [alert for watch in watches.values() for alert in watch.picture.open_alerts]
             rows = view.twins(installation.configs, documents, alerts, time.time_ns())
@@ -208,29 +213,3 @@ async def _pause(stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
     except TimeoutError:
         return
-
-
-class _Files:
-    """Follows the files that are run: an edit is live within seconds, and a wrong one changes nothing."""
-
-    def __init__(self, paths: tuple[Path, ...]) -> None:
-        self._paths = paths
-        self._seen = self._state()
-
-    async def follow(self, installation: Installation, shown: Reporter) -> None:
-        """Apply the files if they have changed."""
-        state = self._state()
-        if state == self._seen:
-            return
-        self._seen = state
-        try:
-            plan = compile_plan(await asyncio.to_thread(load_valid, self._paths))
-        except InvalidInputError as error:
-            shown.progress(f"{error.message}\nWhat ran before goes on.")
-            return
-        await installation.apply(plan)
-        shown.progress("The changed files are in force")
-
-    def _state(self) -> dict[Path, int]:
-        files = [f for p in self._paths for f in (sorted(p.rglob("*.y*ml")) if p.is_dir() else [p])]
-        return {file: file.stat().st_mtime_ns for file in files if file.exists()}

@@ -111,6 +111,9 @@ class Position(StrEnum):
 class FrequencyBand(Model):
     """Frequency band in which a vibration value was formed, in Hz."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.lowest < self.highest", "The lowest frequency must be below the highest"),
+    )
     lowest: Annotated[float, Field(ge=0, le=1e6)]
     highest: Annotated[float, Field(gt=0, le=1e6)]
 
@@ -127,7 +130,10 @@ class ValueRange(Model):
     """The values a healthy sensor can deliver, in the signal's unit. A sample outside is kept and marked."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("!has(self.min) || !has(self.max) || self.min < self.max", "min must be below max"),
+        Rule(
+            "!has(self.min) || !has(self.max) || self.min < self.max",
+            "The lowest value, min, must be below the highest, max",
+        ),
     )
     min: Number | None = None
     max: Number | None = None
@@ -158,15 +164,15 @@ class Signal(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "!(self.kind in ['gauge', 'waveform', 'counter']) || (has(self.unit) && has(self.quantity))",
-            "a gauge, waveform or counter needs a quantity and a unit; add both, such as velocity and mm/s",
+            "A gauge, waveform or counter needs a quantity and a unit; add both, such as velocity and mm/s",
         ),
         Rule(
             "self.kind in ['state', 'alarm'] || !has(self.states)",
-            "only a state or alarm signal has states; remove them or change the kind",
+            "Only a state or alarm signal has states; remove them or change the kind",
         ),
         Rule(
             "self.kind != 'state' || has(self.states)",
-            "a state signal needs its states, such as - {value: 1, name: running}",
+            "A state signal needs its states, such as - {value: 1, name: running}",
         ),
     )
     name: Name
@@ -203,7 +209,7 @@ class Function(StrEnum):
 class Feature(Model):
     """A number computed from the samples of a window: a function of one signal, alone or compared with a second one."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Rule("!(has(self.minus) && has(self.over))", "give minus or over, not both"),)
+    rules: ClassVar[tuple[Rule, ...]] = (Rule("!(has(self.minus) && has(self.over))", "Give minus or over, not both"),)
     name: Name
     title: Title | None = None
     of: Name
@@ -232,12 +238,19 @@ class ModeCondition(Model):
     """One condition of a mode: on a feature, or on the time since another mode ended."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("has(self.feature) != has(self.since)", "give exactly one of feature and since"),
+        Rule("has(self.feature) != has(self.since)", "Give exactly one of feature and since"),
         Rule(
             "!has(self.feature) || has(self.below) || has(self.atLeast)",
-            "a condition on a feature needs below or atLeast",
+            "A condition on a feature needs below or atLeast",
         ),
-        Rule("!has(self.since) || has(self.within)", "a condition on since needs within, such as within: 2m"),
+        Rule("has(self.since) == has(self.within)", "The fields since and within go together, such as within: 2m"),
+        Rule(
+            "!has(self.since) || !(has(self.below) || has(self.atLeast))", "The bounds below and atLeast need a feature"
+        ),
+        Rule(
+            "!(has(self.below) && has(self.atLeast)) || self.atLeast < self.below",
+            "The bound atLeast must be under the bound below, or the condition never holds",
+        ),
     )
     feature: Name | None = None
     below: Number | None = None

@@ -53,7 +53,7 @@ class Relation(Model):
         Rule(
             "(has(self.partOf) ? 1 : 0) + (has(self.drives) ? 1 : 0) + (has(self.feeds) ? 1 : 0) "
             "+ (has(self.standbyFor) ? 1 : 0) == 1",
-            "give exactly one of partOf, drives, feeds and standbyFor",
+            "Give exactly one of partOf, drives, feeds and standbyFor",
         ),
     )
     part_of: Name | None = None
@@ -87,12 +87,17 @@ class SignalBinding(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "(has(self.node) ? 1 : 0) + (has(self.topic) ? 1 : 0) + (has(self.register) ? 1 : 0) <= 1",
-            "give at most one of node, topic and register",
+            "Give at most one of node, topic and register",
         ),
         Rule(
             "!(has(self.node) || has(self.topic) || has(self.register)) || has(self.from)",
-            "an address needs from, the name of one of the plant's connections",
+            "An address needs from, the name of one of the plant's connections",
         ),
+        Rule(
+            "!has(self.from) || has(self.node) || has(self.topic) || has(self.register)",
+            "The connection in from needs an address: node, topic or register",
+        ),
+        Rule("!has(self.path) || has(self.topic)", "A path goes with a topic: it points into the topic's JSON"),
     )
     name: Name
     source: Annotated[Name | None, Field(alias="from")] = None

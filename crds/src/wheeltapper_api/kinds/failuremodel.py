@@ -86,7 +86,7 @@ class Baseline(Model):
 class FixedLimit(Model):
     """A limit of one input."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Rule("self.normal != self.limit", "normal and limit must differ"),)
+    rules: ClassVar[tuple[Rule, ...]] = (Rule("self.normal != self.limit", "The values normal and limit must differ"),)
     feature: Name
     normal: Number
     """The value that scores 0."""
@@ -124,7 +124,7 @@ class Detector(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "(has(self.fixedLimit) ? 1 : 0) + (has(self.robustZScore) ? 1 : 0) + (has(self.ewma) ? 1 : 0) == 1",
-            "give exactly one of fixedLimit, robustZScore and ewma",
+            "Give exactly one of fixedLimit, robustZScore and ewma",
         ),
     )
     fixed_limit: FixedLimitDetector | None = None
@@ -170,11 +170,11 @@ class FailureModelSpec(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "has(self.detector.fixedLimit) || has(self.baseline)",
-            "a robustZScore or ewma detector compares with a baseline; add baseline, such as {from: own, atLeast: 24h}",
+            "A robustZScore or ewma detector compares with a baseline; add baseline, such as {from: own, atLeast: 24h}",
         ),
         Rule(
             "self.severity.all(s, self.clear.below <= s.above)",
-            "clear.below must not be above a severity's bound, or an alert would open and end at once",
+            "The bound clear.below must not be above a severity's, or an alert would open and end at once",
         ),
     )
     asset_class: Annotated[Name, Field(alias="class")]

@@ -24,7 +24,7 @@ class OpcUaSecurity(Model):
     """Security of an OPC UA session (part 7 profiles)."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("(self.policy == 'None') == (self.mode == 'None')", "policy and mode are both None or neither is"),
+        Rule("(self.policy == 'None') == (self.mode == 'None')", "Policy and mode are both None or neither is"),
     )
     policy: Literal["None", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
     mode: Literal["None", "Sign", "SignAndEncrypt"]
@@ -74,7 +74,7 @@ class Connection(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "(has(self.opcua) ? 1 : 0) + (has(self.mqtt) ? 1 : 0) + (has(self.modbus) ? 1 : 0) == 1",
-            "give exactly one of opcua, mqtt and modbus",
+            "Give exactly one of opcua, mqtt and modbus",
         ),
     )
     name: Name
@@ -90,8 +90,9 @@ class AddressedSignal(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "(has(self.node) ? 1 : 0) + (has(self.topic) ? 1 : 0) + (has(self.register) ? 1 : 0) == 1",
-            "give exactly one of node, topic and register",
+            "Give exactly one of node, topic and register",
         ),
+        Rule("!has(self.path) || has(self.topic)", "A path goes with a topic: it points into the topic's JSON"),
     )
     name: Name
     node: Address | None = None
@@ -99,6 +100,8 @@ class AddressedSignal(Model):
     path: Address | None = None
     """Where in a JSON payload the value is, such as $.value."""
     register_: Annotated[Address | None, Field(alias="register")] = None
+    shared: bool = False
+    """One sensor serves all machines of the class; its address has no ``{tag}``."""
 
 
 class Addressing(Model):

@@ -5,26 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-_SYMBOL: Final = re.compile(r"\$\{([a-z.]+)\}")
+from wheeltapper_edge.command import Command, SubstrateError
+
+_SYMBOL: Final = re.compile(r"\$\{([^}]*)\}")
 STOP_ORDER: Final = "wheeltapper.dev/stop-order"
-
-
-class SubstrateError(Exception):
-    """What was asked cannot be run; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A worker as a process."""
-
-    name: str
-    arguments: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
-    stop_order: int = 0
-    """The lowest is stopped first."""
 
 
 def bind(deployment: Mapping[str, Any], symbols: Mapping[str, str]) -> Command:
@@ -33,7 +19,7 @@ def bind(deployment: Mapping[str, Any], symbols: Mapping[str, str]) -> Command:
     Raises
     ------
     SubstrateError
-        For a symbol that nobody binds.
+        For a symbol that nobody binds, and for a variable whose value only Kubernetes knows.
     """
     metadata = deployment["metadata"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -42,7 +28,13 @@ def bind(deployment: Mapping[str, Any], symbols: Mapping[str, str]) -> Command:
     ]
     if arguments[0] == "python":  # an image has one by that name; here it is the one that runs
         arguments[0] = sys.executable
-    environment = {e["name"]: _bound(e["value"], symbols, metadata["name"]) for e in container.get("env", ())}
+    environment = {}
+    for entry in container.get("env", ()):
+        if "value" not in entry:
+            raise SubstrateError(
+                f"Worker {metadata['name']}: {entry['name']} has no value that is known without a cluster"
+            )
+        environment[entry["name"]] = _bound(entry["value"], symbols, metadata["name"])
     order = int(metadata.get("annotations", {}).get(STOP_ORDER, "0"))
     return Command(metadata["name"], tuple(arguments), tuple(sorted(environment.items())), order)
 

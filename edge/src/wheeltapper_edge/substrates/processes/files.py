@@ -1,51 +1,48 @@
-"""Files of one user alone, written whole or not at all; and the lock that says who runs in a folder."""
+"""The lock that says who runs in a folder, and how to reach it."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from wheeltapper_edge.substrates.processes.binding import SubstrateError
+from wheeltapper_edge.command import SubstrateError
+from wheeltapper_edge.private import write_private
 
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, replacing the old one at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    fresh.replace(path)
-
-
-def write_secret(folder: Path, name: str, entries: Mapping[str, str]) -> None:
-    """Write a Secret as a folder with a file a key, as Kubernetes mounts one."""
-    own = folder / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own.mkdir(mode=0o700, exist_ok=True)
-    for key, value in entries.items():
-        write_private(own / key, value)
+_LOOK_S: Final = 0.3
 
 
 class RunLock:
-    """Says that this process runs in a folder, and how to reach it; the kernel takes it back at any death."""
+    """Says that this process runs in a folder, and how to reach it; the kernel takes it back at any death.
+
+    Raises
+    ------
+    SubstrateError
+        If another process runs there (its number is in the message), or the folder cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "run.json"
-        self._file = (folder / "lock").open("a+")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / "lock").open("a+")
+        except OSError as error:
             raise SubstrateError(
-                f"Already running in {folder} (process {running(folder).get('pid', 'unknown')}); "
-                "stop it, or choose another folder with --state"
-            ) from None
+                f"The state folder {folder} cannot be written ({error.strerror}); choose another with --state"
+            ) from error
+        try:
+            self._take(folder)
+        except BaseException:
+            self._file.close()
+            raise
+        self._path.unlink(missing_ok=True)  # of a killed process; until this one tells, nobody can be reached
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
 
     def tell(self, document: Mapping[str, Any]) -> None:
         """Write down how to reach what runs here."""
@@ -56,19 +53,35 @@ class RunLock:
         self._path.unlink(missing_ok=True)
         self._file.close()
 
+    def _take(self, folder: Path) -> None:
+        deadline = time.monotonic() + _LOOK_S
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:  # whoever only looks (``running``) holds it for a moment
+                    time.sleep(0.02)
+                    continue
+            else:
+                return
+            self._file.seek(0)
+            raise SubstrateError(
+                f"Already running in {folder} (process {self._file.read().strip() or 'unknown'}); "
+                "stop it, or choose another folder with --state"
+            )
+
 
 def running(folder: Path) -> dict[str, Any]:
     """What runs in a folder, or nothing: a file that a killed process left behind does not count."""
-    path = folder / "run.json"
     try:
         with (folder / "lock").open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         try:
-            document: dict[str, Any] = json.loads(path.read_text())
+            document: dict[str, Any] = json.loads((folder / "run.json").read_text())
         except (FileNotFoundError, ValueError):
             return {}
         return document
-    except FileNotFoundError:
+    except OSError:
         return {}
     return {}

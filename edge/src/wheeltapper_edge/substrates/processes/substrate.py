@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import KeyNotFoundError
 
 from wheeltapper_api.plan import TenantPlan
 from wheeltapper_api.wire import CONFIG_BUCKET
 from wheeltapper_edge.backbone import NAME, Backbone, ensure_streams
-from wheeltapper_edge.substrates.processes.binding import Command, bind
-from wheeltapper_edge.substrates.processes.files import RunLock, write_secret
+from wheeltapper_edge.command import Command, SubstrateError
+from wheeltapper_edge.private import write_secret
+from wheeltapper_edge.substrates.processes.binding import bind
+from wheeltapper_edge.substrates.processes.files import RunLock
 from wheeltapper_edge.substrates.processes.supervisor import State, Supervisor
 
 Deployment = Mapping[str, Any]
+_FAILED_STARTS: Final = 3
 
 
 class ProcessSubstrate:
@@ -28,7 +33,11 @@ class ProcessSubstrate:
     def __init__(self, state: Path, on_line: Callable[[str, str], None] = lambda _name, _line: None) -> None:
         self._state = state.absolute()
         self._lock = RunLock(self._state)
-        self._supervisor = Supervisor(self._state / "logs", on_line)
+        try:
+            self._supervisor = Supervisor(self._state / "logs", on_line)
+        except OSError as error:
+            self._lock.release()
+            raise SubstrateError(f"The folder {self._state / 'logs'} cannot be written: {error.strerror}") from error
         self._backbone: Backbone | None = None
 
     @property
@@ -54,28 +63,50 @@ class ProcessSubstrate:
         SubstrateError
             If it does not come up.
         """
+        if not tenants:
+            raise SubstrateError("There is no twin to run: no tenant has an AssetTwin")
         backbone = self._backbone = Backbone(self._state / "backbone", [tenant.tenant for tenant in tenants])
-        for tenant in tenants:
-            write_secret(self.secrets, f"backbone-{tenant.tenant}", backbone.credentials(tenant.tenant))
         await self._supervisor.apply([backbone.command()])
-        await backbone.ready(lambda: self._supervisor.status()[NAME].last_line)
-        self._lock.tell({"backbone": backbone.url, "tenants": backbone.tenants, "secrets": str(self.secrets)})
+        await self._open(backbone)
         await self.ensure(tenants)
 
     async def ensure(self, tenants: list[TenantPlan]) -> None:
-        """Create or change streams and buckets, and put the workers' config documents where they differ."""
+        """Create or change accounts, streams and buckets, and put the workers' config documents where they differ.
+
+        Raises
+        ------
+        SubstrateError
+            If the backbone does not answer, as while it is being restarted, or refuses something.
+        """
+        backbone = self._backbone
+        if backbone is None:
+            return
+        if backbone.extend(tenant.tenant for tenant in tenants):
+            self._supervisor.send_signal(NAME, signal.SIGHUP)  # the server reads its accounts anew
+            await self._open(backbone)
         for tenant in tenants:
-            if self._backbone is None:
-                return
-            client = await self._backbone.connect(tenant.tenant)
             try:
-                await ensure_streams(client, tenant.streams, tenant.buckets)
-                await _put_configs(client, tenant)
-            finally:
-                await client.close()
+                await _ensure(backbone, tenant)
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                raise SubstrateError(f"The backbone does not answer: {error or type(error).__name__}") from error
+
+    async def _open(self, backbone: Backbone) -> None:
+        """Wait for the server, and tell workers and commands how to reach it."""
+        for tenant in backbone.tenants:
+            write_secret(self.secrets, f"backbone-{tenant}", backbone.credentials(tenant))
+        await backbone.ready(
+            self._backbone_fails, lambda: self._supervisor.last_lines(NAME), self._state / "logs" / f"{NAME}.log"
+        )
+        self._lock.tell({"backbone": backbone.url, "tenants": backbone.tenants, "secrets": str(self.secrets)})
 
     async def apply(self, deployments: Iterable[Deployment]) -> None:
-        """Run exactly these Deployments."""
+        """Run exactly these Deployments.
+
+        Raises
+        ------
+        SubstrateError
+            If one cannot be run as a process; then nothing is changed.
+        """
         commands = [self._bind(deployment) for deployment in deployments]
         backbone = [self._backbone.command()] if self._backbone else []
         await self._supervisor.apply([*backbone, *commands])
@@ -86,8 +117,14 @@ class ProcessSubstrate:
 
     async def stop(self) -> None:
         """Stop everything in order; nothing is left behind."""
-        await self._supervisor.stop()
-        self._lock.release()
+        try:
+            await self._supervisor.stop()
+        finally:
+            self._lock.release()
+
+    def _backbone_fails(self) -> bool:
+        state = self._supervisor.status()[NAME]
+        return state.pid is None and state.failures >= _FAILED_STARTS
 
     def _bind(self, deployment: Deployment) -> Command:
         own = self._state / "workers" / deployment["metadata"]["name"]
@@ -99,6 +136,15 @@ class ProcessSubstrate:
             "secrets": str(self.secrets),
         }
         return bind(deployment, symbols)
+
+
+async def _ensure(backbone: Backbone, tenant: TenantPlan) -> None:
+    client = await backbone.connect(tenant.tenant)
+    try:
+        await ensure_streams(client, tenant.streams, tenant.buckets)
+        await _put_configs(client, tenant)
+    finally:
+        await client.close()
 
 
 async def _put_configs(client: Client, tenant: TenantPlan) -> None:

@@ -1,0 +1,137 @@
+"""Checks of an ``AssetClass``: units, features and modes against its own signals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from wheeltapper_api import units
+from wheeltapper_api.checks.finding import Finding, check_contract, invalid, not_found
+from wheeltapper_api.conditions import UNIT_NOT_CONVERTIBLE
+from wheeltapper_api.fields import duration_ns
+from wheeltapper_api.kinds import AssetClass
+from wheeltapper_api.kinds.assetclass import Feature, Mode, Signal, SignalKind
+from wheeltapper_api.unit_table import MISTAKES
+
+NUMERIC = frozenset({SignalKind.GAUGE, SignalKind.WAVEFORM, SignalKind.COUNTER})
+
+
+def check_class(asset_class: AssetClass) -> Iterator[Finding]:
+    """What is wrong within a class."""
+    spec = asset_class.spec
+    for index, signal in enumerate(spec.signals):
+        yield from _check_signal(asset_class, index, signal)
+    if duration_ns(spec.pipeline.every) == 0:
+        path = ("spec", "pipeline", "every")
+        yield invalid(asset_class, path, "The time between two rows is zero", "Write a duration such as 10s")
+    signals = {signal.name: signal for signal in spec.signals}
+    for index, feature in enumerate(spec.pipeline.features):
+        yield from _check_feature(asset_class, index, feature, signals)
+    for index, mode in enumerate(spec.modes):
+        yield from _check_mode(asset_class, index, mode)
+
+
+def _check_signal(asset_class: AssetClass, index: int, signal: Signal) -> Iterator[Finding]:
+    path = ("spec", "signals", index)
+    yield from check_contract(asset_class, (*path, "contract"), signal.contract)
+    if signal.unit is None:
+        return
+    if (wrong := units.check_unit(signal.unit)) is not None:
+        what, _, remedy = wrong.partition("; ")
+        yield Finding(asset_class, (*path, "unit"), UNIT_NOT_CONVERTIBLE, what, remedy.capitalize())
+    elif signal.quantity is not None and not units.fits(signal.quantity, signal.unit):
+        yield Finding(
+            asset_class,
+            (*path, "unit"),
+            UNIT_NOT_CONVERTIBLE,
+            f"{signal.unit} is not a unit of {signal.quantity.value}",
+            _unit_remedy(signal),
+        )
+
+
+def _unit_remedy(signal: Signal) -> str:
+    meant = MISTAKES.get(signal.unit or "")
+    if meant is None or signal.quantity is None or not units.fits(signal.quantity, meant):
+        meant = units.usual_unit(signal.quantity) if signal.quantity else "1"
+    return f"Write a unit such as {meant} or change the quantity"
+
+
+def _check_feature(
+    asset_class: AssetClass, index: int, feature: Feature, signals: dict[str, Signal]
+) -> Iterator[Finding]:
+    path = ("spec", "pipeline", "features", index)
+    known = True
+    for field, name in (("of", feature.of), ("minus", feature.minus), ("over", feature.over)):
+        if name is None:
+            continue
+        if name not in signals:
+            known = False
+            yield not_found(asset_class, (*path, field), "signal", name, signals)
+        elif signals[name].kind not in NUMERIC:
+            known = False
+            kind = signals[name].kind.value
+            yield invalid(
+                asset_class,
+                (*path, field),
+                f"The signal {name} is of kind {kind} and has no numbers to form a feature of",
+                "Name a gauge, waveform or counter",
+            )
+    if not known:
+        return
+    if feature.minus is not None:
+        yield from _check_difference(asset_class, index, signals[feature.of], signals[feature.minus])
+    yield from _check_window(asset_class, index, feature, signals)
+
+
+def _check_difference(asset_class: AssetClass, index: int, of: Signal, minus: Signal) -> Iterator[Finding]:
+    try:
+        units.conversion(minus.unit or "1", of.unit or "1")
+    except units.UnitError as error:
+        # A code that is no unit is a finding of its signal already.
+        if all(units.check_unit(signal.unit or "1") is None for signal in (of, minus)):
+            path = ("spec", "pipeline", "features", index, "minus")
+            remedy = f"Subtract a signal in {of.unit} or one that converts to it, or use over"
+            yield Finding(asset_class, path, UNIT_NOT_CONVERTIBLE, str(error), remedy)
+
+
+def _check_window(
+    asset_class: AssetClass, index: int, feature: Feature, signals: dict[str, Signal]
+) -> Iterator[Finding]:
+    path = ("spec", "pipeline", "features", index, "window")
+    window, every = duration_ns(feature.window), asset_class.spec.pipeline.every
+    if window < duration_ns(every):
+        message = f"A window of {feature.window} every {every} leaves samples out between two windows"
+        yield invalid(asset_class, path, message, f"Write {every} or longer")
+        return
+    for name in filter(None, (feature.of, feature.minus, feature.over)):
+        interval = signals[name].contract.interval
+        if window < duration_ns(interval):
+            message = f"The signal {name} comes every {interval}; a window of {feature.window} is mostly empty"
+            yield invalid(asset_class, path, message, f"Write {interval} or longer")
+            return
+
+
+def _check_mode(asset_class: AssetClass, index: int, mode: Mode) -> Iterator[Finding]:
+    path = ("spec", "modes", index)
+    modes = [other.name for other in asset_class.spec.modes]
+    features = [feature.name for feature in asset_class.spec.pipeline.features]
+    for at, condition in enumerate(mode.when):
+        if condition.feature is not None and condition.feature not in features:
+            yield not_found(asset_class, (*path, "when", at, "feature"), "feature", condition.feature, features)
+        if condition.since is not None and condition.since not in modes:
+            yield not_found(asset_class, (*path, "when", at, "since"), "mode", condition.since, modes)
+        elif condition.since == mode.name:
+            remedy = "Name the mode that comes before it"
+            yield invalid(asset_class, (*path, "when", at, "since"), f"The mode {mode.name} waits for itself", remedy)
+    if not mode.when and index < len(modes) - 1:
+        message = f"The mode {mode.name} always holds, so {modes[index + 1]} after it is never reached"
+        yield invalid(asset_class, path, message, "Give it a condition or move it to the end")
+    if mode.bands is None:
+        return
+    if mode.bands.of not in features:
+        yield not_found(asset_class, (*path, "bands", "of"), "feature", mode.bands.of, features)
+    edges = mode.bands.edges
+    if any(later <= earlier for earlier, later in pairwise(edges)):
+        shown = ", ".join(f"{edge:g}" for edge in edges)
+        right = ", ".join(f"{edge:g}" for edge in sorted(set(edges)))
+        yield invalid(asset_class, (*path, "bands", "edges"), f"The edges {shown} do not rise", f"Write [{right}]")

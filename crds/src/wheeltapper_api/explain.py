@@ -1,0 +1,194 @@
+"""Pydantic's errors in the words of someone who writes YAML: what is wrong, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic_core import ErrorDetails
+
+from wheeltapper_api.admission import Refusal
+from wheeltapper_api.fields import DATE_PATTERN, DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN, VERSION_PATTERN
+from wheeltapper_api.kinds.meta import Resource
+from wheeltapper_api.schema import Schema, schema_of
+
+_BY_PATTERN: Final = {
+    NAME_PATTERN: ("a name", "lower-case letters, digits and dashes, at most 63, such as pump-101"),
+    DURATION_PATTERN: ("a duration", "a whole number and ms, s, m, h or d, such as 30s or 24h"),
+    VERSION_PATTERN: ("a version", "three numbers, such as 1.0.0"),
+    DATE_PATTERN: ("a date", "year-month-day, such as 2026-03-04"),
+    SIZE_PATTERN: ("a size", "a whole number and Ki, Mi, Gi or Ti, such as 20Gi"),
+    r"^[A-Za-z0-9_.-]+$": ("a tag", "letters, digits, dots, dashes and underscores, such as P-101"),
+    r"^opc\.tcp://[^\s]+$": ("an OPC UA endpoint", "a URL such as opc.tcp://scada:4840"),
+    r"^mqtts?://[^\s]+$": ("a broker's URL", "a URL such as mqtts://broker:8883"),
+    r"^[A-Za-z0-9.:-]+$": ("a host", "a host name or address, such as plc-3.example.net"),
+    r"^[A-Za-z0-9_+/-]+$": ("a time zone", "an IANA name, such as Europe/Amsterdam"),
+}
+_NOUNS: Final = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+_MOST_COMPARED: Final = 500
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of the words that a misspelt word most likely stands for."""
+    by_lower = {option.lower(): option for option in words}
+    if len(by_lower) > _MOST_COMPARED:
+        # Comparing takes milliseconds then, and thousands of twins may misspell the same name.
+        return by_lower.get(word.lower().replace("_", "-"))
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def suggestion(word: str, words: Iterable[str]) -> str:
+    """Remedy that offers the nearest of some words, or all of them where they are few."""
+    options = sorted(words)
+    if (close := nearest(word, options)) is not None:
+        return f"Did you mean {close}?"
+    if not options:
+        return "There is none yet"
+    more = f" and {len(options) - 12} more" if len(options) > 12 else ""
+    return f"Known are {', '.join(options[:12])}{more}"
+
+
+def refusals(kind: type[Resource], errors: Sequence[ErrorDetails]) -> list[Refusal]:
+    """Pydantic's errors as refusals, one a place."""
+    return [_refusal(_root(kind), error) for error in errors]
+
+
+@lru_cache(maxsize=64)
+def _root(kind: type[Resource]) -> Schema:
+    return schema_of(kind)
+
+
+def _refusal(root: Schema, error: ErrorDetails) -> Refusal:
+    path = error["loc"]
+    value = error["input"]
+    schema = _at(root, path)
+    match error["type"]:
+        case "missing":
+            return Refusal(path, f"{path[-1]} is missing", f"Add it: {_expected(schema)}" if schema else "Add it")
+        case "extra_forbidden":
+            around = _at(root, path[:-1])
+            names = around.get("properties", {}) if around else {}
+            return Refusal(path, f"There is no field {path[-1]} here", suggestion(str(path[-1]), names))
+        case _:
+            pass
+    if schema is None:
+        return Refusal(path, error["msg"], "")
+    return Refusal(path, *_wrong_value(schema, value))
+
+
+def _wrong_value(schema: Schema, value: Any) -> tuple[str, str]:
+    sort = schema["type"]
+    if value is None:
+        return "This field is empty", f"Write {_expected(schema)}"
+    if (quotes := _wrong_quotes(sort, value)) is not None:
+        return quotes
+    if isinstance(value, dict | list) or sort in {"array", "object"}:
+        return f"This is {_sort_of(value)}, not {_NOUNS[sort]}" if _sort_of(value) != _NOUNS[sort] else _length(
+            schema, value
+        ), _remedy(schema)
+    if "enum" in schema:
+        close = nearest(str(value), schema["enum"])
+        choice = f"Did you mean {close}? " if close else ""
+        return f"{value} is not possible here", f"{choice}Write {_expected(schema)}"
+    if sort == "string" and schema.get("pattern") not in _BY_PATTERN:
+        return f"The text has {len(value)} characters", f"Write {_expected(schema)}"
+    noun = _BY_PATTERN[schema["pattern"]][0] if sort == "string" else _expected(schema)
+    return f"{_short(value)} is not {noun}", f"Write {_expected(schema)}"
+
+
+def _wrong_quotes(sort: str, value: Any) -> tuple[str, str] | None:
+    if sort == "string" and isinstance(value, bool | int | float):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return f"{text} is not text but {_sort_of(value)}", f'Put it in quotes: "{text}"'
+    if sort in {"integer", "number"} and isinstance(value, str) and _is_number(value):
+        return f'"{value}" is text, not a number', f"Write it without quotes: {value}"
+    return None
+
+
+def _length(schema: Schema, value: Sequence[Any]) -> str:
+    return f"The list has {len(value)} entries" if schema["type"] == "array" else "This is not possible here"
+
+
+def _remedy(schema: Schema) -> str:
+    match schema["type"]:
+        case "array":
+            low, high = schema.get("minItems", 0), schema.get("maxItems")
+            return f"Write a list of {low} to {high} entries, each beginning with a dash"
+        case "object":
+            return f"Write a mapping of {', '.join(schema.get('properties', {}))}"
+    return f"Write {_expected(schema)}"
+
+
+def _expected(schema: Schema) -> str:
+    """What belongs here, as the object of "write"."""
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
+    match schema["type"]:
+        case "string":
+            if (known := _BY_PATTERN.get(schema.get("pattern", ""))) is not None:
+                return known[1]
+            return f"text of {schema.get('minLength', 0)} to {schema.get('maxLength', 'many')} characters"
+        case "integer" | "number" as sort:
+            return _NOUNS[sort] + _bounds(schema)
+        case "object":
+            return f"a mapping of {', '.join(schema.get('properties', {}))}"
+        case _:
+            return _NOUNS[schema["type"]]
+
+
+def _bounds(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above = "above" if schema.get("exclusiveMinimum") else "from"
+    below = "below" if schema.get("exclusiveMaximum") else "to"
+    # The bounds of every reading are those of JSON's safe numbers; a person has no use for them in a message.
+    words = [f"{above} {low:g}"] if low is not None and low > -1e15 else []
+    words += [f"{below} {high:g}"] if high is not None and high < 1e15 else []
+    return " " + " ".join(words) if words else ""
+
+
+def _at(schema: Schema, path: Sequence[str | int]) -> Schema | None:
+    found: Schema | None = schema
+    for step in path:
+        if found is None:
+            return None
+        found = found.get("items") if isinstance(step, int) else found.get("properties", {}).get(step)
+    return found
+
+
+def _sort_of(value: Any) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
