@@ -1,4 +1,4 @@
-"""Every wrong file is refused with the one message its first line expects: line, field, what is wrong, what would be right."""
+"""Every wrong file is refused with the message its first line expects: line, field, what is wrong, what is right."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ async def test_strangers_and_neighbours_are_kept_out(running):
     one = await running([tenant_plan("northwater"), tenant_plan("southwater")])
     for options in ({}, {"user": "northwater", "password": "wrong"}, {"user": "admin", "password": ""}):
         client = nats.NATS()
-        with pytest.raises(nats.errors.Error, match="(?i)authorization"):
+        with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
             await client.connect(one.substrate.url, allow_reconnect=False, error_cb=_quiet, **options)
         await client.close()
     north, south = await one.connect("northwater"), await one.connect("southwater")

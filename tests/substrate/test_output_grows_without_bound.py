@@ -16,7 +16,7 @@ from wheeltapper_edge.substrates.processes.lines import LINE_BYTES, LineCutter
 
 
 def test_lines_do_not_depend_on_the_cut_of_the_bytes():
-    random_ = random.Random(3)  # noqa: S311 - the same lines in every run
+    random_ = random.Random(3)
     data = b"".join(b"x" * random_.choice([0, 1, 30, LINE_BYTES, 3 * LINE_BYTES]) + b"\n" for _ in range(60)) + b"rest"
 
     def cut(sizes) -> list[str]:

@@ -122,30 +122,27 @@ def _length(schema: Schema, value: Sequence[Any]) -> str:
 
 
 def _remedy(schema: Schema) -> str:
-    match schema["type"]:
-        case "array":
-            low, high = schema.get("minItems", 0), schema.get("maxItems")
-            return f"Write a list of {low} to {high} entries, each beginning with a dash"
-        case "object":
-            return f"Write a mapping of {', '.join(schema.get('properties', {}))}"
+    if schema["type"] == "array":
+        low, high = schema.get("minItems", 0), schema.get("maxItems")
+        return f"Write a list of {low} to {high} entries, each beginning with a dash"
     return f"Write {_expected(schema)}"
 
 
 def _expected(schema: Schema) -> str:
     """What belongs here, as the object of "write"."""
+    sort: str = schema["type"]
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
-    match schema["type"]:
-        case "string":
-            if (known := _BY_PATTERN.get(schema.get("pattern", ""))) is not None:
-                return known[1]
-            return f"text of {schema.get('minLength', 0)} to {schema.get('maxLength', 'many')} characters"
-        case "integer" | "number" as sort:
-            return _NOUNS[sort] + _bounds(schema)
-        case "object":
-            return f"a mapping of {', '.join(schema.get('properties', {}))}"
-        case _:
-            return _NOUNS[schema["type"]]
+    if sort == "string":
+        known = _BY_PATTERN.get(schema.get("pattern", ""))
+        return (
+            known[1]
+            if known
+            else f"text of {schema.get('minLength', 0)} to {schema.get('maxLength', 'many')} characters"
+        )
+    if sort == "object":
+        return f"a mapping of {', '.join(schema.get('properties', {}))}"
+    return _NOUNS[sort] + (_bounds(schema) if sort in {"integer", "number"} else "")
 
 
 def _bounds(schema: Schema) -> str:

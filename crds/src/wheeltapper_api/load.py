@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from wheeltapper_api.admission import Refusal, admit
 from wheeltapper_api.documents import Document, field_text, find_files, read_documents
 from wheeltapper_api.explain import nearest, refusals, suggestion
-from wheeltapper_api.fields import API_VERSION, GROUP, VERSION
+from wheeltapper_api.fields import API_VERSION, GROUP
 from wheeltapper_api.kinds import KINDS, Resource
 from wheeltapper_api.parsing import DocumentError, FieldPath
 
@@ -109,17 +109,17 @@ def _wrong_header(document: dict[str, Any]) -> list[Refusal] | None:
     if not isinstance(api_version, str):
         return [Refusal((), "The document has no apiVersion", f"Add apiVersion: {API_VERSION}")]
     group, _, version = api_version.rpartition("/")
-    if group != GROUP:
-        if nearest(group, [GROUP]) is None:
-            return []
-        return [Refusal(("apiVersion",), f"The group {group} is unknown", f"Write {API_VERSION}")]
-    if version != VERSION:
-        return [Refusal(("apiVersion",), f"The version {version} is unknown", f"Write {API_VERSION}")]
-    if not isinstance(kind, str):
-        return [Refusal((), "The document has no kind", f"Add one of {', '.join(KINDS)}")]
-    if kind not in KINDS:
-        return [Refusal(("kind",), f"The kind {kind} is unknown", suggestion(kind, KINDS))]
-    return None
+    if group != GROUP and nearest(group, [GROUP]) is None:
+        return []
+    wrong = None
+    if api_version != API_VERSION:
+        what = f"version {version}" if group == GROUP else f"group {group}"
+        wrong = Refusal(("apiVersion",), f"The {what} is unknown", f"Write {API_VERSION}")
+    elif not isinstance(kind, str):
+        wrong = Refusal((), "The document has no kind", f"Add one of {', '.join(KINDS)}")
+    elif kind not in KINDS:
+        wrong = Refusal(("kind",), f"The kind {kind} is unknown", suggestion(kind, KINDS))
+    return [wrong] if wrong else None
 
 
 def _ref(document: dict[str, Any]) -> str:

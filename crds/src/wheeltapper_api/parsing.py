@@ -122,7 +122,7 @@ class _Builder:
             self._anchors[event.anchor] = (built, self._nodes - before + 1)
         return built
 
-    def _alias(self, event: yaml.AliasEvent) -> Any:
+    def _alias(self, event: Any) -> Any:
         line = event.start_mark.line + 1
         if event.anchor not in self._anchors:
             raise DocumentError(

@@ -127,33 +127,34 @@ def _plain(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Schema:
 
 
 def _constraint(constraint: Any, sort: str) -> Schema:
+    size = "Length" if sort == "string" else "Items"
+    found: Schema = {}
     match constraint:
         case ListMap(keys):
-            return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+            found = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
         case ListSet():
-            return {"x-kubernetes-list-type": "set"}
-        case StringConstraints() as text:
-            given = {"pattern": text.pattern, "minLength": text.min_length, "maxLength": text.max_length}
-            return {key: value for key, value in given.items() if value is not None}
+            found = {"x-kubernetes-list-type": "set"}
+        case StringConstraints(pattern=pattern, min_length=least, max_length=most):
+            found = {"pattern": pattern, "minLength": least, "maxLength": most}
         case annotated_types.MinLen(least):
-            return {"minLength" if sort == "string" else "minItems": least}
+            found = {f"min{size}": least}
         case annotated_types.MaxLen(most):
-            return {"maxLength" if sort == "string" else "maxItems": most}
+            found = {f"max{size}": most}
         case annotated_types.Ge(bound):
-            return {"minimum": bound}
+            found = {"minimum": bound}
         case annotated_types.Gt(bound):
-            return {"minimum": bound, "exclusiveMinimum": True}
+            found = {"minimum": bound, "exclusiveMinimum": True}
         case annotated_types.Le(bound):
-            return {"maximum": bound}
+            found = {"maximum": bound}
         case annotated_types.Lt(bound):
-            return {"maximum": bound, "exclusiveMaximum": True}
-        case FieldInfo(json_schema_extra=dict() as extra, metadata=inner):
-            return {key: value for part in inner for key, value in _constraint(part, sort).items()} | extra
-        case FieldInfo(metadata=inner):
-            return {key: value for part in inner for key, value in _constraint(part, sort).items()}
+            found = {"maximum": bound, "exclusiveMaximum": True}
+        case FieldInfo(metadata=inner, json_schema_extra=extra):
+            found = {key: value for part in inner for key, value in _constraint(part, sort).items()}
+            found |= extra if isinstance(extra, dict) else {}
         case _:
             # Pydantic's own remark that a number is finite has no counterpart: JSON has no others.
-            return {}
+            pass
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _validation(rule: Rule) -> dict[str, str]:

@@ -82,6 +82,8 @@ class Watch:
         """Follow until cancelled."""
         self._client = await jetstream.connect(self._url, self._credentials, "wheeltapper-cli")
         try:
+            if _cancelled():
+                return
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._statuses(self._client))
                 group.create_task(self._events(self._client))
@@ -90,7 +92,7 @@ class Watch:
 
     async def _statuses(self, client: Client) -> None:
         reader = StreamReader(client, f"KV_{STATUS_BUCKET}", [f"$KV.{STATUS_BUCKET}.>"], position=0)
-        while True:
+        while not _cancelled():
             for message in await reader.read(64):
                 if message.data:
                     self.picture.workers[message.subject.rsplit(".", 1)[-1]] = json.loads(message.data)
@@ -98,7 +100,7 @@ class Watch:
     async def _events(self, client: Client) -> None:
         reader = StreamReader(client, Stage.EVENTS.stream, [f"{Stage.EVENTS.value}.>"], position=0)
         past: dict[str, AlertEvent] = {}
-        while True:
+        while not _cancelled():
             messages = await reader.read(64)
             for message in messages:
                 if message.data:
@@ -118,3 +120,9 @@ class Watch:
             past[event.data.alert_id] = event
         else:
             past.pop(event.data.alert_id, None)
+
+
+def _cancelled() -> bool:
+    """Whether this task has been cancelled; nats-py swallows a cancellation that comes while it flushes."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -188,7 +188,8 @@ async def _watch(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:  # not longer: the processes have to be stopped, and what is left ends with the command
+            await asyncio.wait(tasks, timeout=_LOOK_SECONDS)
 
 
 def _check(options: Options, elapsed_s: float, *, alerts: bool, stop: asyncio.Event) -> None:

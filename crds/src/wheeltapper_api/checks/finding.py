@@ -30,9 +30,12 @@ class Finding:
     remedy: str
 
 
-def not_found(resource: Resource, path: FieldPath, what: str, name: str, known: Iterable[str]) -> Finding:
+def not_found(
+    resource: Resource, path: FieldPath, what: str, name: str, known: Iterable[str], where: str = ""
+) -> Finding:
     """Finding that a name stands for nothing, with the nearest that exists."""
-    return Finding(resource, path, REFERENCE_NOT_FOUND, f"There is no {what} {name}", suggestion(name, known))
+    message = f"There is no {what} {name}" + (f" in {where}" if where else "")
+    return Finding(resource, path, REFERENCE_NOT_FOUND, message, suggestion(name, known))
 
 
 def invalid(resource: Resource, path: FieldPath, message: str, remedy: str) -> Finding:

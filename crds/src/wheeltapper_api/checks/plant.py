@@ -46,7 +46,7 @@ def _check_addressing(plant: Plant, index: int, addressing: Addressing, resolver
     for at, entry in enumerate(addressing.signals):
         here = (*path, "signals", at)
         if asset_class is not None and entry.name not in signals:
-            yield not_found(plant, (*here, "name"), f"signal of class {asset_class.name}", entry.name, signals)
+            yield not_found(plant, (*here, "name"), "signal", entry.name, signals, f"class {asset_class.name}")
         protocol, address = address_of(entry)
         field = ADDRESS_FIELDS[protocol]
         if connection is not None:

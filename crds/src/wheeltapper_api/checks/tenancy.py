@@ -72,7 +72,7 @@ def check_policy(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:
     for index, name in enumerate(policy.spec.library.failure_models or []):
         if name not in library:
             model_path = ("spec", "library", "failureModels", index)
-            yield not_found(policy, model_path, "FailureModel of the library named", name, library)
+            yield not_found(policy, model_path, "FailureModel", name, library, "the library")
     yield from _check_limits(policy, resolver)
 
 

@@ -46,7 +46,7 @@ def _check_binding(
     path = ("spec", "signals", index)
     signal = signals.get(binding.name)
     if signal is None:
-        yield not_found(twin, (*path, "name"), f"signal of class {twin.spec.asset_class}", binding.name, signals)
+        yield not_found(twin, (*path, "name"), "signal", binding.name, signals, f"class {twin.spec.asset_class}")
         return
     if binding.contract is not None:
         yield from check_contract(twin, (*path, "contract"), merged_contract(signal.contract, binding))
@@ -77,8 +77,7 @@ def _check_source(twin: AssetTwin, index: int, binding: SignalBinding, plant: Pl
     connections = {connection.name: connection for connection in plant.spec.connections}
     connection = connections.get(binding.source)
     if connection is None:
-        what = f"connection of plant {plant.name} named"
-        yield not_found(twin, (*path, "from"), what, binding.source, connections)
+        yield not_found(twin, (*path, "from"), "connection", binding.source, connections, f"plant {plant.name}")
         return
     protocol, address = address_of(binding)
     right = protocol_of(connection)

@@ -64,7 +64,8 @@ def _lines(
     groups: dict[Group, list[AssetTwin]] = {}
     for twin in twins:
         groups.setdefault((twin.spec.plant, twin.spec.asset_class), []).append(twin)
-    lines, series = [], {}
+    lines: list[LineConfig] = []
+    series: dict[Group, list[SeriesConfig]] = {}
     for (plant_name, class_name), members in sorted(groups.items()):
         plant, asset_class = resolver.plant(members[0]), resolver.asset_class(members[0])
         if plant is None or asset_class is None:

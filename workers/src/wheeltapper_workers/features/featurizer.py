@@ -1,9 +1,9 @@
 """The featurizer: a step from telemetry blocks to feature rows.
 
 Windows are cut on event time: ``[end - window, end)``, ends at whole multiples of the pipeline's step. A row of an
-asset is formed when the asset's own watermark, its newest source time less the declared lateness, has passed the end. So
-neither the cut of the blocks nor the moment of their arrival changes a row, and data that is merely delayed counts in
-full.
+asset is formed when the asset's own watermark, its newest source time less the declared lateness, has passed the end.
+So neither the cut of the blocks nor the moment of their arrival changes a row, and data that is merely delayed counts
+in full.
 """
 
 from __future__ import annotations
