@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import nats
@@ -201,3 +203,7 @@ async def test_change_while_the_server_is_away_is_refused_in_words(running):
 
 async def _quiet(_: Exception) -> None:
     """Refusals are what is asked for."""
+
+
+def test_it_can_be_imported_first():
+    subprocess.run([sys.executable, "-c", "import wheeltapper_edge.backbone"], check=True, timeout=30)

@@ -61,7 +61,7 @@ ATOMS: Final[dict[str, Atom]] = {
     "[ppth]": Atom("1", "10*-3"),
     "[ppm]": Atom("1", "10*-6"),
     "[ppb]": Atom("1", "10*-9"),
-    "[ppt]": Atom("1", "10*-12"),
+    "[pptr]": Atom("1", "10*-12"),
     "[pi]": Atom("3.1415926535897932384626433832795028841971693993751058209749445923", "1"),
     # SI with names of their own
     "sr": Atom("1", "rad2", metric=True),

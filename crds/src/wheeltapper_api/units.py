@@ -229,7 +229,7 @@ _SHOWN: Final = {
     "[psi]": "psi",
     "[ppm]": "ppm",
     "[ppb]": "ppb",
-    "[ppt]": "ppt",
+    "[pptr]": "ppt",
     "[g]": "g",
     "[pH]": "pH",
     "[HP]": "hp",

@@ -38,7 +38,7 @@ def _check_signal(asset_class: AssetClass, index: int, signal: Signal) -> Iterat
         return
     if (wrong := units.check_unit(signal.unit)) is not None:
         what, _, remedy = wrong.partition("; ")
-        yield Finding(asset_class, (*path, "unit"), UNIT_NOT_CONVERTIBLE, what, remedy.capitalize())
+        yield Finding(asset_class, (*path, "unit"), UNIT_NOT_CONVERTIBLE, what, f"{remedy[0].upper()}{remedy[1:]}")
     elif signal.quantity is not None and not units.fits(signal.quantity, signal.unit):
         yield Finding(
             asset_class,
