@@ -187,3 +187,21 @@ async def test_a_backlog_of_large_blocks_does_not_overrun_the_connection(server,
     assert "Lost the backbone" not in caplog.text
     ends = [row["window_end"] for row in await stored(server) if row["asset"] == "'p-1'"]
     assert len(ends) == len(set(ends)) == 899
+
+
+async def test_a_cancellation_that_a_call_swallowed_is_obeyed_at_the_next(server):
+    client = await jetstream.connect(server.url, server.credentials, "test")
+    reader = StreamReader(client, Stage.TELEMETRY.stream, [LINE.filter(Stage.TELEMETRY)], position=0)
+
+    async def swallow_and_go_on():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        while True:
+            await reader.read(1)
+
+    task = asyncio.create_task(swallow_and_go_on())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=2)
+    assert task.cancelled()
+    await client.close()

@@ -86,9 +86,23 @@ async def connect(url: str, credentials: Path, name: str) -> Client:
     return client
 
 
+def obey_cancellation() -> None:
+    """Raise the cancellation that the client library may have swallowed while it waited for the server.
+
+    Raises
+    ------
+    asyncio.CancelledError
+        If the current task was asked to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def insist(call: Any, *, what: str) -> Any:
     """Repeat an asynchronous call until the server has answered; errors it answers with are raised."""
     while True:
+        obey_cancellation()
         try:
             return await call()
         except APIError:
@@ -118,6 +132,7 @@ class StreamReader:
 
     async def read(self, limit: int) -> list[Message]:
         """Up to ``limit`` messages; none if none came within a few seconds."""
+        obey_cancellation()
         if self._subscription is None:
             await insist(self._open, what=f"Opening {self._stream}")
         try:
