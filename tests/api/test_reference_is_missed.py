@@ -208,7 +208,22 @@ WRONG = [
     ("model", ("spec", "severity", 1, "above"), 0.9, INVALID, None, "more than 1"),
     ("model", ("spec", "inputs", 1), {"feature": "speed-level"}, INVALID, None, "limit"),
     ("plant", ("spec", "timeZone"), "Europe/Amsterdamm", REFERENCE_NOT_FOUND, None, "Europe/Amsterdam"),
-    ("plant", ("spec", "addressing", 0, "class"), "x", REFERENCE_NOT_FOUND, None, "pump"),
+    (
+        "plant",
+        ("spec", "addressing", 1),
+        {"class": "pmup", "from": "opc", "signals": [{"name": "speed", "node": "{tag}"}]},
+        REFERENCE_NOT_FOUND,
+        ("spec", "addressing", 1, "class"),
+        "Did you mean pump?",
+    ),
+    (
+        "plant",
+        ("spec", "addressing", 1),
+        {"class": "pump", "from": "opcc", "signals": [{"name": "speed", "node": "{tag}"}]},
+        REFERENCE_NOT_FOUND,
+        ("spec", "addressing", 1, "from"),
+        "Did you mean opc?",
+    ),
     (
         "plant",
         ("spec", "addressing", 0, "signals", 1),

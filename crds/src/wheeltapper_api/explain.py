@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
@@ -36,28 +37,27 @@ _NOUNS: Final = {
 }
 
 
-_MOST_COMPARED: Final = 500
+_MOST_COMPARED: Final = 1000
+_SHOWN: Final = 12
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The one of the words that a misspelt word most likely stands for."""
     by_lower = {option.lower(): option for option in words}
-    if len(by_lower) > _MOST_COMPARED:
-        # Comparing takes milliseconds then, and thousands of twins may misspell the same name.
-        return by_lower.get(word.lower().replace("_", "-"))
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
 
 
-def suggestion(word: str, words: Iterable[str]) -> str:
-    """Remedy that offers the nearest of some words, or all of them where they are few."""
-    options = sorted(words)
-    if (close := nearest(word, options)) is not None:
-        return f"Did you mean {close}?"
-    if not options:
+def suggestion(word: str, words: Collection[str]) -> str:
+    """Remedy that offers the nearest of some words, or the first of them."""
+    if not words:
         return "There is none yet"
-    more = f" and {len(options) - 12} more" if len(options) > 12 else ""
-    return f"Known are {', '.join(options[:12])}{more}"
+    # Comparing with more takes milliseconds, and thousands of twins may misspell the same name.
+    close = nearest(word, words) if len(words) <= _MOST_COMPARED else None
+    if close is not None:
+        return f"Did you mean {close}?"
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return f"Known are {', '.join(sorted(islice(words, _SHOWN)))}{more}"
 
 
 def refusals(kind: type[Resource], errors: Sequence[ErrorDetails]) -> list[Refusal]:

@@ -11,7 +11,7 @@ import click
 from wheeltapper_api.kinds import Resource
 from wheeltapper_api.load import load
 from wheeltapper_api.plan import Plan
-from wheeltapper_api.validate import validate as validate_paths
+from wheeltapper_api.validate import problems_of
 from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_operator.compile import compile_plan
 
@@ -26,13 +26,13 @@ def load_valid(paths: tuple[Path, ...]) -> tuple[Resource, ...]:
     InvalidInputError
         With every problem, if there is any.
     """
-    problems = validate_paths(list(paths))
+    loaded = load(list(paths))
+    problems = problems_of(loaded)
     if problems:
         raise InvalidInputError("\n".join(["These files cannot be used:", *(f"  {problem}" for problem in problems)]))
-    resources = load(list(paths)).resources
-    if not resources:
+    if not loaded.resources:
         raise InvalidInputError(f"No resources of wheeltapper.dev in {', '.join(map(str, paths))}")
-    return resources
+    return loaded.resources
 
 
 @click.command()
@@ -45,14 +45,14 @@ def validate(paths: tuple[Path, ...], output: str) -> None:
 
     Example: wheeltapper validate examples/pump-station
     """
-    problems = validate_paths(list(paths))
+    loaded = load(list(paths))
+    problems = problems_of(loaded)
     if output == "json":
         click.echo(json.dumps([problem.as_dict() for problem in problems]))
     else:
         for problem in problems:
             click.echo(str(problem))
-        count = len(load(list(paths)).resources)
-        click.echo(f"{count} resources, {len(problems)} problems", err=True)
+        click.echo(f"{len(loaded.resources)} resources, {len(problems)} problems", err=True)
     if problems:
         raise click.exceptions.Exit(InvalidInputError.exit_code)
 

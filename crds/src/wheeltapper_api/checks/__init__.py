@@ -40,6 +40,9 @@ def check(resources: Iterable[Resource]) -> tuple[Finding, ...]:
 
 
 def _of_one(resource: Resource, resolver: Resolver) -> Iterator[Finding]:
+    if isinstance(resource, AssetTwin | Plant) and resolver.tenant_of(resource) is None:
+        # That nobody owns its namespace is said already; what it refers to is somewhere else or nowhere.
+        return
     match resource:
         case AssetTwin():
             yield from check_twin(resource, resolver)

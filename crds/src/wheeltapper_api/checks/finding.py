@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -31,7 +31,7 @@ class Finding:
 
 
 def not_found(
-    resource: Resource, path: FieldPath, what: str, name: str, known: Iterable[str], where: str = ""
+    resource: Resource, path: FieldPath, what: str, name: str, known: Collection[str], where: str = ""
 ) -> Finding:
     """Finding that a name stands for nothing, with the nearest that exists."""
     message = f"There is no {what} {name}" + (f" in {where}" if where else "")

@@ -21,7 +21,7 @@ def check_plant(plant: Plant, resolver: Resolver) -> Iterator[Finding]:
     """What is wrong within a plant and between its addressing and the classes."""
     zones = _time_zones()
     if zones and plant.spec.time_zone not in zones:
-        yield not_found(plant, ("spec", "timeZone"), "time zone", plant.spec.time_zone, zones)
+        yield not_found(plant, ("spec", "timeZone"), "time zone", plant.spec.time_zone, sorted(zones))
     for index, addressing in enumerate(plant.spec.addressing):
         yield from _check_addressing(plant, index, addressing, resolver)
 
