@@ -48,7 +48,6 @@ def config(**model):
     action = RecommendedAction(
         recommend="Check and grease the drive-end bearing; replace it if the vibration does not fall.",
         when="next-planned-stop",
-        runbook=[],
         parts=[],
     )
     made = line_config(
@@ -76,7 +75,7 @@ def only(name, action="now"):
     _, _, way, fine = INPUTS[name]
     return config(
         inputs=[InputConfig(feature=name, direction=way, resolution=fine)],
-        action=RecommendedAction(recommend="Stop the pump", when=action, runbook=[], parts=[]),
+        action=RecommendedAction(recommend="Stop the pump", when=action, parts=[]),
     )
 
 
@@ -123,7 +122,7 @@ def fixed_limit():
         inputs=inputs,
         failure_mode="NPSH too low",
         detector=Detector(fixed_limit=FixedLimitDetector(limits=limits)),
-        action=RecommendedAction(recommend="NPSH must rise: open the valve", when="now", runbook=[], parts=[]),
+        action=RecommendedAction(recommend="NPSH must rise: open the valve", when="now", parts=[]),
     )
     fields = {"values": (7.8, 10.5, 101.0), "expected": (1.0, 10.0, 200.0), "deviation": (1.11, 0.02, 0.66)}
     return Alerter(made).play(series([1.11] * 3, **fields))

@@ -193,7 +193,7 @@ WRONG = [
         "",
     ),
     ("class", (*FEATURE, "of"), "inlett", REFERENCE_NOT_FOUND, None, "Did you mean inlet?"),
-    ("class", (*FEATURE, "minus"), "product", INVALID, None, "gauge"),
+    ("class", (*FEATURE, "minus"), "product", INVALID, None, "kind of inlet"),
     ("class", (*FEATURE, "minus"), "speed", UNIT_NOT_CONVERTIBLE, None, "Cel"),
     ("class", (*FEATURE, "window"), "5s", INVALID, None, "10s"),
     ("class", ("spec", "pipeline", "every"), "0s", INVALID, None, "10s"),

@@ -51,6 +51,13 @@ def sample(schema, rng):
     return rng.choice(schema.get("enum", ["a"]))
 
 
+def escaped(document):
+    """The document as the API server shows it to CEL: a field whose name is a word of the language is written apart."""
+    if isinstance(document, dict):
+        return {f"__{k}__" if k in RESERVED else k: escaped(value) for k, value in document.items()}
+    return [escaped(value) for value in document] if isinstance(document, list) else document
+
+
 @pytest.mark.parametrize(("place", "rule"), RULES, ids=[f"{place}-{number}" for number, (place, _) in enumerate(RULES)])
 def test_rule_means_the_same_to_the_official_runtime(place, rule):
     official = cel.NewEnv(variables={"self": cel.Type.DYN}).compile(rule)
@@ -59,7 +66,7 @@ def test_rule_means_the_same_to_the_official_runtime(place, rule):
     seen = set()
     for _ in range(120):
         document = sample(PLACES[place], rng)
-        expected = official.eval(data={"self": document})
+        expected = official.eval(data={"self": escaped(document)})
         assert expected.type() == cel.Type.BOOL, f"{expected.value()} for {document}"
         assert own(document) == expected.value(), document
         seen.add(expected.value())
@@ -73,9 +80,10 @@ def test_rule_reads_only_fields_that_exist(place, rule):
         for name in path.strip(".").split("."):
             if name in {"all", "exists", "size"}:
                 break
-            assert name in schema.get("properties", {}), f"{path} of {place}"
             assert name not in RESERVED, f"{name} is a word of CEL and has to be escaped as __{name}__"
-            schema = schema["properties"][name]
+            plain = name[2:-2] if name == f"__{name[2:-2]}__" and name[2:-2] in RESERVED else name
+            assert plain in schema.get("properties", {}), f"{path} of {place}"
+            schema = schema["properties"][plain]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ MODEL = ModelConfig(
     baseline_at_least_ns=1800 * SECOND,
     min_coverage=0.5,
     policy=POLICY,
-    action=RecommendedAction(recommend="Grease the bearing", when="next-shift", runbook=[], parts=[]),
+    action=RecommendedAction(recommend="Grease the bearing", when="next-shift", parts=[]),
 )
 
 

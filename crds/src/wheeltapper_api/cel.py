@@ -124,7 +124,7 @@ class _Parser:
         value = self._primary()
         while self._take("."):
             name = self._word()
-            value = self._method(value, name) if self._take("(") else _field(value, name)
+            value = self._method(value, name) if self._take("(") else _field(value, _unescaped(name))
         return value
 
     def _method(self, value: Evaluate, name: str) -> Evaluate:
@@ -169,7 +169,7 @@ class _Parser:
     def _has(self) -> Evaluate:
         path = [self._word()]
         while self._take("."):
-            path.append(self._word())
+            path.append(_unescaped(self._word()))
         self._expect(")")
         if len(path) < 2:
             raise self._error()
@@ -214,6 +214,11 @@ class _Parser:
     def _error(self) -> CelError:
         rest = " ".join(text for _, text in self._tokens[self._at :]) or "its end"
         return CelError(f"The rule {self._text!r} goes beyond the supported part of CEL at {rest!r}")
+
+
+def _unescaped(name: str) -> str:
+    """Field behind ``__name__``: so the API server writes one whose name is a word of CEL, such as ``function``."""
+    return name[2:-2] if len(name) > 4 and name.startswith("__") and name.endswith("__") else name
 
 
 def _constant(value: Any) -> Evaluate:

@@ -116,6 +116,20 @@ TELEMETRY_COLUMNS: Final[Columns] = (
 """One row a sample. ``ordinal`` counts samples of one series with equal source time; ``value`` is in the class's unit;
 ``status`` is the protocol's own code; identity is asset, signal, source_time, ordinal."""
 
+WAVEFORM_COLUMNS: Final[Columns] = (
+    ("asset", "dictionary"),
+    ("signal", "dictionary"),
+    ("source_time", "timestamp"),
+    ("ordinal", "uint32"),
+    ("sample_rate", "float64"),
+    ("samples", "floats"),
+    ("quality", "uint16"),
+    ("status", "uint32"),
+    ("received_time", "timestamp"),
+)
+"""One row a burst, in blocks of their own on the same subjects, so that plain samples do not carry empty columns.
+``source_time`` is that of the first sample, ``sample_rate`` is in Hz, ``samples`` are in the class's unit."""
+
 FEATURE_COLUMNS: Final[Columns] = (
     ("asset", "dictionary"),
     ("window_end", "timestamp"),
@@ -226,12 +240,14 @@ class Lineage(Model):
 
 
 class RecommendedAction(Model):
-    """What to do."""
+    """What to do: at once, then at the machine, and with which parts."""
 
     recommend: str
     when: str
-    runbook: list[str]
-    parts: list[str]
+    inspect: list[str] = []
+    capture: list[str] = []
+    if_clears: str = ""
+    parts: list[str] = []
 
 
 class Alert(Model):

@@ -10,10 +10,32 @@ from wheeltapper_api.checks.finding import Finding, check_contract, invalid, not
 from wheeltapper_api.conditions import UNIT_NOT_CONVERTIBLE
 from wheeltapper_api.fields import duration_ns
 from wheeltapper_api.kinds import AssetClass
-from wheeltapper_api.kinds.assetclass import Feature, Mode, Signal, SignalKind
+from wheeltapper_api.kinds.assetclass import Feature, Function, Mode, Quantity, Signal, SignalKind
 from wheeltapper_api.unit_table import MISTAKES
 
-NUMERIC = frozenset({SignalKind.GAUGE, SignalKind.WAVEFORM, SignalKind.COUNTER})
+_OF_SAMPLES = frozenset(Function) - {
+    Function.INCREASE,
+    Function.SHARE,
+    Function.CHANGES,
+    Function.PEAK_AMPLITUDE,
+    Function.PEAK_FREQUENCY,
+    Function.ORDER_AMPLITUDE,
+}
+_OF_BURSTS = (_OF_SAMPLES - {Function.LAST, Function.COUNT, Function.SLOPE}) | {
+    Function.PEAK_AMPLITUDE,
+    Function.PEAK_FREQUENCY,
+    Function.ORDER_AMPLITUDE,
+}
+_OF_WORDS = frozenset({Function.SHARE, Function.CHANGES})
+FUNCTIONS = {
+    SignalKind.GAUGE: _OF_SAMPLES,
+    SignalKind.WAVEFORM: _OF_BURSTS,
+    SignalKind.COUNTER: _OF_SAMPLES | {Function.INCREASE},
+    SignalKind.STATE: _OF_WORDS,
+    SignalKind.ALARM: _OF_WORDS,
+    SignalKind.CONTEXT: _OF_WORDS,
+}
+"""Which functions the samples of each kind allow."""
 
 
 def check_class(asset_class: AssetClass) -> Iterator[Finding]:
@@ -60,27 +82,71 @@ def _check_feature(
     asset_class: AssetClass, index: int, feature: Feature, signals: dict[str, Signal]
 ) -> Iterator[Finding]:
     path = ("spec", "pipeline", "features", index)
-    known = True
-    for field, name in (("of", feature.of), ("minus", feature.minus), ("over", feature.over)):
-        if name is None:
-            continue
-        if name not in signals:
-            known = False
-            yield not_found(asset_class, (*path, field), "signal", name, signals)
-        elif signals[name].kind not in NUMERIC:
-            known = False
-            kind = signals[name].kind.value
-            yield invalid(
-                asset_class,
-                (*path, field),
-                f"The signal {name} is of kind {kind} and has no numbers to form a feature of",
-                "Name a gauge, waveform or counter",
-            )
-    if not known:
+    named = {"of": feature.of, "minus": feature.minus, "over": feature.over}
+    missing = {field: name for field, name in named.items() if name is not None and name not in signals}
+    for field, name in missing.items():
+        yield not_found(asset_class, (*path, field), "signal", name, signals)
+    if missing:
+        return
+    wrong = False
+    for field, name in named.items():
+        if name is not None and feature.function not in FUNCTIONS[signals[name].kind]:
+            wrong = True
+            yield _wrong_function(asset_class, index, field, feature, signals[name])
+    if wrong:
         return
     if feature.minus is not None:
         yield from _check_difference(asset_class, index, signals[feature.of], signals[feature.minus])
+    if feature.equals is not None:
+        yield from _check_equals(asset_class, index, feature.equals, signals[feature.of])
+    yield from _check_spectrum(asset_class, index, feature, signals)
     yield from _check_window(asset_class, index, feature, signals)
+
+
+def _wrong_function(asset_class: AssetClass, index: int, field: str, feature: Feature, signal: Signal) -> Finding:
+    path = ("spec", "pipeline", "features", index)
+    allowed = ", ".join(function.value for function in Function if function in FUNCTIONS[signal.kind])
+    kind = signal.kind.value
+    article = "an" if kind == "alarm" else "a"
+    if field != "of":
+        message = f"The signal {signal.name} is of kind {kind}, which has no {feature.function.value}"
+        return invalid(asset_class, (*path, field), message, f"Name a signal of the kind of {feature.of}")
+    message = f"The signal {signal.name} is of kind {kind}, which has no {feature.function.value}"
+    return invalid(asset_class, (*path, "function"), message, f"The functions of {article} {kind} are {allowed}")
+
+
+def _check_equals(asset_class: AssetClass, index: int, equals: str, signal: Signal) -> Iterator[Finding]:
+    if signal.kind is SignalKind.CONTEXT:
+        return
+    names = [state.name for state in signal.states] if signal.states else ["active", "clear"]
+    if equals not in names:
+        path = ("spec", "pipeline", "features", index, "equals")
+        yield not_found(asset_class, path, "state", equals, names, f"the signal {signal.name}")
+
+
+def _check_spectrum(
+    asset_class: AssetClass, index: int, feature: Feature, signals: dict[str, Signal]
+) -> Iterator[Finding]:
+    spectrum, signal = feature.spectrum, signals[feature.of]
+    if spectrum is None:
+        return
+    path = ("spec", "pipeline", "features", index, "spectrum")
+    if signal.waveform is None:
+        message = f"The signal {signal.name} is of kind {signal.kind.value} and has no spectrum"
+        yield invalid(asset_class, path, message, "Remove spectrum or name a waveform")
+        return
+    highest = signal.waveform.sample_rate / 2
+    for field, band in (("envelope", spectrum.envelope), ("band", spectrum.band)):
+        if band is not None and band.highest > highest:
+            message = f"The band ends at {band.highest:g} Hz, above half the sample rate of {signal.name}"
+            yield invalid(asset_class, (*path, field, "highest"), message, f"Write {highest:g} or less")
+    if spectrum.speed is None:
+        return
+    if spectrum.speed not in signals:
+        yield not_found(asset_class, (*path, "speed"), "signal", spectrum.speed, signals)
+    elif not units.fits(Quantity.FREQUENCY, signals[spectrum.speed].unit or "1"):
+        message = f"The signal {spectrum.speed} is no rotational speed: its unit is {signals[spectrum.speed].unit or 1}"
+        yield invalid(asset_class, (*path, "speed"), message, "Name a signal in a unit such as /min or Hz")
 
 
 def _check_difference(asset_class: AssetClass, index: int, of: Signal, minus: Signal) -> Iterator[Finding]:
@@ -105,7 +171,8 @@ def _check_window(
         return
     for name in filter(None, (feature.of, feature.minus, feature.over)):
         interval = signals[name].contract.interval
-        if window < duration_ns(interval):
+        held = signals[name].kind in (SignalKind.STATE, SignalKind.ALARM, SignalKind.CONTEXT)
+        if window < duration_ns(interval) and not held:
             message = f"The signal {name} comes every {interval}; a window of {feature.window} is mostly empty"
             yield invalid(asset_class, path, message, f"Write {interval} or longer")
             return

@@ -158,10 +158,23 @@ class DeclaredState(Model):
     name: Name
 
 
+class Waveform(Model):
+    """The shape of a waveform's bursts: equidistant samples, taken together once an interval of the contract."""
+
+    sample_rate: Annotated[float, Field(gt=0, le=1e6)]
+    """Samples per second within a burst, in Hz."""
+    samples: Annotated[int, Field(ge=64, le=262144)]
+    """Samples in a burst. One of another length is of the wrong type."""
+
+
 class Signal(Model):
     """One thing a machine of this class tells about itself."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "(self.kind == 'waveform') == has(self.waveform)",
+            "A waveform signal, and only that, has a shape, such as waveform: {sampleRate: 16384, samples: 8192}",
+        ),
         Rule(
             "!(self.kind in ['gauge', 'waveform', 'counter']) || (has(self.unit) && has(self.quantity))",
             "A gauge, waveform or counter needs a quantity and a unit; add both, such as velocity and mm/s",
@@ -183,6 +196,7 @@ class Signal(Model):
     mounting: Mounting | None = None
     unit: Unit | None = None
     """UCUM code of the canonical unit; values in other units are converted to it."""
+    waveform: Waveform | None = None
     contract: Contract
     states: Annotated[list[DeclaredState], Field(min_length=1, max_length=64), ListMap(("value",))] | None = None
     required: bool = False
@@ -190,7 +204,7 @@ class Signal(Model):
 
 
 class Function(StrEnum):
-    """Statistic of the samples in a window."""
+    """Statistic of the samples in a window, or of each burst of a waveform; then the window has the bursts' mean."""
 
     MEAN = "mean"
     STD = "std"
@@ -204,12 +218,59 @@ class Function(StrEnum):
     MAX = "max"
     LAST = "last"
     COUNT = "count"
+    INCREASE = "increase"
+    """What a counter grew by, through its resets."""
+    SHARE = "share"
+    """Share of the time in which a state, alarm or context is what ``equals`` says."""
+    CHANGES = "changes"
+    """How often a state, alarm or context changed; with ``equals``, how often it became that."""
+    PEAK_AMPLITUDE = "peak-amplitude"
+    """Amplitude of the largest line of a waveform's spectrum."""
+    PEAK_FREQUENCY = "peak-frequency"
+    """Frequency of the largest line, in Hz."""
+    ORDER_AMPLITUDE = "order-amplitude"
+    """Amplitude at multiples of the running speed."""
+
+
+class Spectrum(Model):
+    """The part of a waveform's spectrum that a feature looks at."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!(has(self.band) && has(self.orders))", "Give band or orders, not both"),
+        Rule(
+            "has(self.orders) == has(self.speed)",
+            "The fields orders and speed go together: an order is a multiple of that signal's rotational speed",
+        ),
+    )
+    envelope: FrequencyBand | None = None
+    """Band around a resonance that is demodulated first: impacts of a bearing's defect show in the envelope."""
+    band: FrequencyBand | None = None
+    orders: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1, max_length=16)] | None = None
+    """Multiples of the running speed: 1 for unbalance, 2 for misalignment, a bearing's defect orders."""
+    speed: Name | None = None
+    """The signal with the rotational speed."""
+    tolerance: Annotated[float, Field(ge=0, le=0.2)] | None = None
+    """Half width around each order as a share of it; 0.02 where nothing is said."""
 
 
 class Feature(Model):
     """A number computed from the samples of a window: a function of one signal, alone or compared with a second one."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Rule("!(has(self.minus) && has(self.over))", "Give minus or over, not both"),)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!(has(self.minus) && has(self.over))", "Give minus or over, not both"),
+        Rule(
+            "self.__function__ != 'share' || has(self.equals)",
+            "A share needs equals, the state or text whose share of the time is meant, such as equals: running",
+        ),
+        Rule(
+            "!has(self.equals) || self.__function__ in ['share', 'changes']",
+            "Only share and changes look for what equals says; remove it or change the function",
+        ),
+        Rule(
+            "self.__function__ != 'order-amplitude' || (has(self.spectrum) && has(self.spectrum.orders))",
+            "The function order-amplitude needs spectrum with orders and speed",
+        ),
+    )
     name: Name
     title: Title | None = None
     of: Name
@@ -219,6 +280,9 @@ class Feature(Model):
     """A second signal whose same function is subtracted."""
     over: Name | None = None
     """A second signal by whose same function is divided."""
+    equals: Title | None = None
+    """Name of a state, ``active`` or ``clear`` of an alarm without states, or text of a context."""
+    spectrum: Spectrum | None = None
     window: Duration
     resolution: Positive | None = None
     """Smallest difference that means anything, in the feature's unit; a baseline's spread is never taken smaller."""

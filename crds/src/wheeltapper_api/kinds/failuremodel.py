@@ -155,12 +155,23 @@ class Part(Model):
     quantity: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
+class Runbook(Model):
+    """What a technician does at the machine."""
+
+    inspect: Annotated[list[Text], Field(min_length=1, max_length=16)]
+    """What to look at, in order."""
+    capture: Annotated[list[Text], Field(max_length=16)] = []
+    """What to write down or record: it says later whether the model was right."""
+    if_clears: Text | None = None
+    """What it means, and what to do, if the signal returns to normal by itself."""
+
+
 class Action(Model):
     """What to do."""
 
     recommend: Text
     when: Literal["now", "next-shift", "next-planned-stop", "monitor"]
-    runbook: Annotated[list[Text], Field(max_length=32)] = []
+    runbook: Runbook | None = None
     parts: Annotated[list[Part], Field(max_length=32), ListMap(("number",))] = []
 
 

@@ -173,4 +173,12 @@ def _own_policy(model: FailureModel, override: ModelOverride | None) -> PolicyCo
 
 def _action(action: Action) -> RecommendedAction:
     parts = [f"{part.quantity} x {part.number}" + (f" ({part.title})" if part.title else "") for part in action.parts]
-    return RecommendedAction(recommend=action.recommend, when=action.when, runbook=list(action.runbook), parts=parts)
+    runbook = action.runbook
+    return RecommendedAction(
+        recommend=action.recommend,
+        when=action.when,
+        inspect=list(runbook.inspect) if runbook else [],
+        capture=list(runbook.capture) if runbook else [],
+        if_clears=(runbook.if_clears or "") if runbook else "",
+        parts=parts,
+    )
