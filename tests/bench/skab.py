@@ -96,7 +96,7 @@ def blocks(recording: Recording, collector: CollectorConfig) -> Iterator[Block]:
         series = np.tile(np.arange(len(nodes)), len(values[part]))
         raw = raw_batch(series, time_ns, values[part].reshape(-1), time_ns)
         state, checked = check(state, raw, table)
-        for batch in checked.blocks(table).values():
+        for _, batch in checked.blocks(table):
             yield Block(Stage.TELEMETRY.stream, number, batch)
 
 

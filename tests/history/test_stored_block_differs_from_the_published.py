@@ -7,10 +7,21 @@ import numpy as np
 from tests.history.conftest import STORE, Stored, derived
 from tests.support.lines import ASSETS, LINE, SIGNALS, START, line_config
 from wheeltapper_api.wire import Stage
+from wheeltapper_workers.contracts.waveforms import encode_bursts
 from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.history.historian import Historian
 from wheeltapper_workers.history.query import query, telemetry_blocks
-from wheeltapper_workers.runtime.blocks import encode_names, encode_times, from_bytes, make_batch, numbers, to_bytes
+from wheeltapper_workers.runtime.blocks import (
+    WAVEFORMS,
+    batch_of,
+    encode_names,
+    encode_times,
+    from_bytes,
+    is_waveform,
+    make_batch,
+    numbers,
+    to_bytes,
+)
 
 
 def odd_block(rng, count=500):
@@ -61,6 +72,37 @@ def test_odd_values_come_back_to_the_bit(tmp_path):
             assert block.batch[name].to_pylist() == batch[name].to_pylist()
         for name in ("ordinal", "quality", "status"):
             assert block.batch[name].equals(batch[name])
+
+
+def test_bursts_come_back_to_the_bit_between_plain_blocks(tmp_path):
+    rng = np.random.default_rng(6)
+    samples = [rng.normal(size=rng.integers(0, 9)) for _ in range(20)]
+    waves = batch_of(
+        WAVEFORMS,
+        {
+            "asset": encode_names(ASSETS, rng.integers(0, 3, 20)),
+            "signal": encode_names(["burst"], np.zeros(20)),
+            "source_time": encode_times(START + rng.integers(0, 10**9, 20)),
+            "ordinal": np.zeros(20, np.uint32),
+            "sample_rate": np.full(20, 16384.0),
+            "samples": encode_bursts(samples),
+            "quality": rng.integers(0, 2**16, 20).astype(np.uint16),
+            "status": np.zeros(20, np.uint32),
+            "received_time": encode_times(START + rng.integers(0, 10**9, 20)),
+        },
+    )
+    sent = [odd_block(rng), waves, odd_block(rng)]
+    historian = Historian(str(tmp_path), STORE)
+    for sequence, batch in enumerate(sent, 1):
+        assert Stored(Stage.TELEMETRY, sequence, 1, to_bytes(batch), {}).add_to(historian) is None
+    historian.commit()
+    found = [block.batch for block in telemetry_blocks(str(tmp_path), LINE, 1, 3)]
+    assert [is_waveform(batch) for batch in found] == [False, True, False]
+    for name in ("source_time", "received_time", "ordinal", "quality", "sample_rate", "samples"):
+        assert found[1][name].equals(waves[name]), name
+    assert found[1]["asset"].to_pylist() == waves["asset"].to_pylist()
+    stored = query(str(tmp_path), "SELECT count(*) AS n, count(samples) AS waves FROM raw").to_pylist()
+    assert stored == [{"n": 1020, "waves": 20}]
 
 
 def test_replay_from_the_tables_makes_the_same_features(plant, flow):

@@ -185,6 +185,7 @@ class Reader:
                         "status": int(batch.status[row]),
                         "initial": bool(batch.initial[row]),
                         "text": batch.text.get(row),
+                        "burst": batch.bursts[row].tolist() if row in batch.bursts else None,
                     }
                 )
             if self.hold:

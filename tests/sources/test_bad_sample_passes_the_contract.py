@@ -93,7 +93,7 @@ def test_text_of_a_context_signal_is_good(contract, series):
     one = contract(series(signal="recipe", kind="context"))
     checked = one.take([0], seconds(0), [np.nan], text={0: "blue"})
     assert checked.quality.tolist() == [0]
-    assert checked.blocks(one.table).popitem()[1].column("text").to_pylist() == ["blue"]
+    assert checked.blocks(one.table)[0][1].column("text").to_pylist() == ["blue"]
 
 
 def test_value_outside_its_range_is_flagged_in_the_class_unit(contract, series):
@@ -161,7 +161,7 @@ def test_repeated_initial_sample_is_left_out_and_counted(contract, series):
     one.take([0, 1], seconds(0, 0), [1.0, np.nan])
     again = one.take([0, 1], seconds(0, 0), [1.0, np.nan], initial=True)
     assert len(again) == 0
-    assert again.blocks(one.table) == {}
+    assert again.blocks(one.table) == []
     assert one.state.duplicates.tolist() == [1, 1]
     assert one.state.samples.tolist() == [1, 1]
 
@@ -203,13 +203,66 @@ def test_flags_are_counted_and_their_beginning_is_known(contract, series):
 def test_lines_get_blocks_of_their_own(contract, series):
     fan = Line(tenant="northwater", plant="riverside", asset_class="fan")
     one = contract(series(), series("f-1", "speed", line=fan))
-    blocks = one.take([1, 0, 1], seconds(0, 1, 2), [1.0, 2.0, 3.0]).blocks(one.table)
+    blocks = dict(one.take([1, 0, 1], seconds(0, 1, 2), [1.0, 2.0, 3.0]).blocks(one.table))
     assert {line.asset_class: batch.column("value").to_pylist() for line, batch in blocks.items()} == {
         "pump": [2.0],
         "fan": [1.0, 3.0],
     }
     assert blocks[fan].column("asset").to_pylist() == ["f-1", "f-1"]
     assert blocks[fan].column("asset").dictionary.to_pylist() == ["f-1"]
+
+
+def wave(series, **fields):
+    return series(
+        "p-101", "burst", kind="waveform", **{"sample_rate": 1000.0, "burst_samples": 4, "scale": 2.0} | fields
+    )
+
+
+def test_bursts_get_a_block_of_their_own_in_the_class_unit(contract, series):
+    one = contract(series(), wave(series))
+    burst = np.array([1, -2, 3, -4], np.int16)
+    checked = one.take([0, 1], seconds(0, 1), [1.0, np.nan], bursts={1: burst})
+    (_, plain), (_, waves) = checked.blocks(one.table)
+    assert plain.column("signal").to_pylist() == ["flow"]
+    assert waves.column("samples").to_pylist() == [[2.0, -4.0, 6.0, -8.0]]
+    assert waves.column("sample_rate").to_pylist() == [1000.0]
+    assert waves.column("quality").to_pylist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("burst", "flag"),
+    [
+        ([1, 2, 3], Quality.WRONG_TYPE),
+        ([], Quality.WRONG_TYPE),
+        ([1, np.nan, 3, 4], Quality.NOT_A_NUMBER),
+        ([1, np.inf, 3, 4], Quality.NOT_A_NUMBER),
+        ([1, 2, 3, 99], Quality.OUT_OF_RANGE),
+    ],
+)
+def test_a_burst_that_cannot_be_is_kept_and_marked(contract, series, burst, flag):
+    one = contract(wave(series, lowest=-50, highest=50))
+    checked = one.take([0], seconds(0), [np.nan], bursts={0: np.array(burst, np.float64)})
+    assert checked.quality.tolist() == [flag]
+    assert checked.blocks(one.table)[0][1].column("samples").to_pylist()[0] == pytest.approx(
+        [2.0 * value for value in burst], nan_ok=True
+    )
+
+
+def test_a_number_where_a_burst_belongs_and_a_burst_where_a_number_belongs(contract, series):
+    one = contract(series(), wave(series))
+    checked = one.take([0, 1], seconds(0, 0), [np.nan, 5.0], bursts={0: np.ones(4)})
+    assert checked.quality.tolist() == [Quality.WRONG_TYPE, Quality.WRONG_TYPE]
+    assert [batch.num_rows for _, batch in checked.blocks(one.table)] == [2]
+    told = one.told()
+    assert "array of 4" in told["flow", "wrong-type"]
+    assert "burst of 4 samples" in told["burst", "wrong-type"]
+
+
+def test_a_burst_delivered_again_is_left_out(contract, series):
+    one = contract(wave(series))
+    one.take([0], seconds(0), [np.nan], bursts={0: np.ones(4)})
+    assert len(one.take([0], seconds(0), [np.nan], bursts={0: np.ones(4)}, initial=True)) == 0
+    assert len(one.take([0], seconds(0), [np.nan], bursts={0: np.zeros(4)}, initial=True)) == 1
 
 
 def test_state_follows_its_series_to_another_position(collector, series):

@@ -14,13 +14,17 @@ from wheeltapper_workers.contracts.table import series_table
 
 SECOND = 10**9
 NOW = 1_800_000_000 * SECOND
-COLUMNS = [one.name for one in fields(Checked) if one.name != "text"]
+APART = ("text", "bursts")
+COLUMNS = [one.name for one in fields(Checked) if one.name not in APART]
 ROWS = 600
 
 
 def cut(raw, start, stop):
-    columns = {one.name: getattr(raw, one.name)[start:stop] for one in fields(RawBatch) if one.name != "text"}
-    return RawBatch(**columns, text={row - start: text for row, text in raw.text.items() if start <= row < stop})
+    columns = {one.name: getattr(raw, one.name)[start:stop] for one in fields(RawBatch) if one.name not in APART}
+    apart = {
+        name: {row - start: one for row, one in getattr(raw, name).items() if start <= row < stop} for name in APART
+    }
+    return RawBatch(**columns, **apart)
 
 
 def run(table, raw, edges):
@@ -29,12 +33,13 @@ def run(table, raw, edges):
         state, checked = check(state, cut(raw, start, stop), table)
         offset = sum(len(part) for part in parts)
         text |= {offset + row: one for row, one in checked.text.items()}
+        text |= {offset + row: one.tobytes() for row, one in checked.bursts.items()}
         parts.append(checked)
     return state, {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}, text
 
 
 def hard_samples(random, with_disorder):
-    """Steps, spikes, NaN, text, missing, equal, backward and absurd times, repeated samples."""
+    """Steps, spikes, NaN, text, bursts, missing, equal, backward and absurd times, repeated samples."""
     step = np.where(random.random(ROWS) < 0.3, 0, 1) if with_disorder else np.ones(ROWS, np.int64)
     time = NOW + np.cumsum(step) * SECOND
     if with_disorder:
@@ -44,9 +49,11 @@ def hard_samples(random, with_disorder):
     value = random.choice([0.0, 0.5, 1.0, 1.0, 1.0, 8.0, np.nan, 500.0], ROWS)
     status = random.choice([0, 0, 0, 0x80000000], ROWS).astype(np.uint32)
     text = {row: random.choice(["run", "jog"]) for row in np.flatnonzero(random.random(ROWS) < 0.1).tolist()}
-    value[list(text)] = np.nan
+    bursts = {row: random.integers(0, 3, 4) for row in np.flatnonzero(random.random(ROWS) < 0.2).tolist()}
+    text = {row: one for row, one in text.items() if row not in bursts}
+    value[[*text, *bursts]] = np.nan
     return RawBatch(
-        series=random.integers(0, 4, ROWS).astype(np.int32),
+        series=random.integers(0, 5, ROWS).astype(np.int32),
         source_time_ns=time,
         value=value,
         quality=(status >> 31).astype(np.uint16),
@@ -55,6 +62,7 @@ def hard_samples(random, with_disorder):
         initial=random.random(ROWS) < 0.2,
         lost_before=random.random(ROWS) < 0.05,
         text=text,
+        bursts=bursts,
     )
 
 
@@ -66,6 +74,7 @@ def test_every_cut_gives_the_same_bits(collector, series, random, with_disorder)
             series(signal="speed", max_rate=0.1),
             series(signal="mode", kind="state", states={"run": 1}),
             series("p-102"),
+            series("p-102", "burst", kind="waveform", sample_rate=4.0, burst_samples=4),
         )
     )
     raw = hard_samples(random, with_disorder)
@@ -81,7 +90,7 @@ def test_every_cut_gives_the_same_bits(collector, series, random, with_disorder)
 
 
 def test_ordinals_agree_with_a_plain_loop(collector, series, random):
-    table = series_table(collector(series(), series(signal="speed"), series("p-102"), series("p-103")))
+    table = series_table(collector(series(), series(signal="speed"), series("p-102"), series("p-103"), series("p-104")))
     raw = hard_samples(random, True)
     _, whole, _ = run(table, raw, [])
     newest, count = {}, {}

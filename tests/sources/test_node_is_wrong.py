@@ -86,7 +86,8 @@ async def test_what_a_node_says_arrives_as_it_said_it(plant, read, collector, se
     assert rows[1]["status"] == 0x808C0000
     assert rows[3]["time"] == 946_684_800 * 10**9
     assert rows[4]["time"] == np.iinfo(np.int64).min
-    assert [row["text"] for row in rows[5:]] == ["offline", "array of 2", None]
+    assert [row["text"] for row in rows[5:]] == ["offline", None, None]
+    assert rows[6]["burst"] == [1.0, 2.0]
 
 
 async def test_value_that_stays_the_same_goes_on_arriving(plant, read, collector, series):

@@ -81,10 +81,27 @@ def test_layouts_that_alternate_and_text_between_them():
     assert got.text == dict.fromkeys(range(2, 150, 3), "käse")
 
 
+@pytest.mark.parametrize("kind", ["Double", "Float", "Int16", "UInt32", "Boolean"])
+def test_an_array_of_numbers_is_a_burst_and_does_not_shift_its_neighbours(kind):
+    burst = ua.DataValue(ua.Variant([1, 0, 1, 1], ua.VariantType[kind]), SourceTimestamp=AT)
+    got = data_changes(encode(number("Double"), burst, number("Double")), 0)
+    np.testing.assert_array_equal(got.value, [0.1, np.nan, 0.1])
+    assert {row: samples.tolist() for row, samples in got.bursts.items()} == {1: [1, 0, 1, 1]}
+    assert got.text == {}
+
+
+def test_an_array_longer_than_its_message_is_refused():
+    body = bytearray(encode(ua.DataValue(ua.Variant([1.0, 2.0, 3.0], ua.VariantType.Double))))
+    at = body.index(bytes([0x80 | ua.VariantType.Double.value])) + 1
+    body[at : at + 4] = (2**31 - 1).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="longer than the message"):
+        data_changes(bytes(body), 0)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (ua.Variant([1.0, 2.0, 3.0]), "array of 3"),
+        (ua.Variant(["a", "b", "c"]), "array of 3"),
         (ua.Variant(ua.LocalizedText("offen")), "offen"),
         (ua.Variant(""), ""),
         (ua.Variant(ua.StatusCode(0)), "StatusCode StatusCode"),

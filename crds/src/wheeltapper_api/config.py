@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from wheeltapper_api.fields import Model
-from wheeltapper_api.kinds.assetclass import Function
+from wheeltapper_api.kinds.assetclass import Function, SignalKind
 from wheeltapper_api.kinds.failuremodel import Detector, Direction
 from wheeltapper_api.wire import Line, RecommendedAction, Severity
 
@@ -35,7 +35,7 @@ class SignalConfig(Model):
     name: str
     title: str
     unit: str | None
-    kind: str
+    kind: SignalKind
 
 
 class SeriesConfig(Model):
@@ -44,7 +44,7 @@ class SeriesConfig(Model):
     line: Line
     asset: str
     signal: str
-    kind: str
+    kind: SignalKind
     address: str
     path: str | None = None
     scale: float = 1.0
@@ -57,6 +57,10 @@ class SeriesConfig(Model):
     interval_ns: int
     stale_after_ns: int
     states: dict[str, int] = {}
+    sample_rate: float | None = None
+    """Of a waveform, in Hz."""
+    burst_samples: int | None = None
+    """Samples in a waveform's burst."""
 
 
 class CollectorConfig(Model):
@@ -75,6 +79,19 @@ class CollectorConfig(Model):
     series: list[SeriesConfig]
 
 
+class SpectrumConfig(Model):
+    """The part of a waveform's spectrum that a feature looks at; bands in Hz."""
+
+    envelope: tuple[float, float] | None = None
+    band: tuple[float, float] | None = None
+    orders: list[float] = []
+    speed: str | None = None
+    """The signal with the rotational speed."""
+    speed_scale: float = 1.0
+    """Turns its unit into Hz."""
+    tolerance: float = 0.02
+
+
 class FeatureConfig(Model):
     """A feature of a line's pipeline."""
 
@@ -88,6 +105,9 @@ class FeatureConfig(Model):
     other_scale: float = 1.0
     """Turns the second signal's unit into the first's."""
     other_offset: float = 0.0
+    equals: float | str | None = None
+    """Code of a state or text of a context, for ``share`` and ``changes``."""
+    spectrum: SpectrumConfig | None = None
     window_ns: int
     resolution: float = 0.0
 

@@ -82,15 +82,16 @@ def _check_feature(
     asset_class: AssetClass, index: int, feature: Feature, signals: dict[str, Signal]
 ) -> Iterator[Finding]:
     path = ("spec", "pipeline", "features", index)
-    named = {"of": feature.of, "minus": feature.minus, "over": feature.over}
-    missing = {field: name for field, name in named.items() if name is not None and name not in signals}
+    given = {"of": feature.of, "minus": feature.minus, "over": feature.over}
+    named = {field: name for field, name in given.items() if name is not None}
+    missing = {field: name for field, name in named.items() if name not in signals}
     for field, name in missing.items():
         yield not_found(asset_class, (*path, field), "signal", name, signals)
     if missing:
         return
     wrong = False
     for field, name in named.items():
-        if name is not None and feature.function not in FUNCTIONS[signals[name].kind]:
+        if feature.function not in FUNCTIONS[signals[name].kind]:
             wrong = True
             yield _wrong_function(asset_class, index, field, feature, signals[name])
     if wrong:

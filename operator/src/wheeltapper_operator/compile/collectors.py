@@ -24,7 +24,7 @@ def series_config(line: Line, twin: AssetTwin, binding: Binding) -> SeriesConfig
         line=line,
         asset=twin.name,
         signal=signal.name,
-        kind=signal.kind.value,
+        kind=signal.kind,
         address=binding.address,
         path=binding.path,
         scale=binding.scale * unit_scale,
@@ -35,6 +35,8 @@ def series_config(line: Line, twin: AssetTwin, binding: Binding) -> SeriesConfig
         interval_ns=duration_ns(contract.interval),
         stale_after_ns=duration_ns(contract.stale_after),
         states={state.name: state.value for state in signal.states or []},
+        sample_rate=signal.waveform.sample_rate if signal.waveform else None,
+        burst_samples=signal.waveform.samples if signal.waveform else None,
     )
 
 

@@ -18,14 +18,27 @@ from wheeltapper_api.config import (
     PolicyConfig,
     SeverityConfig,
     SignalConfig,
+    SpectrumConfig,
 )
 from wheeltapper_api.fields import duration_ns
 from wheeltapper_api.kinds import AssetClass, AssetTwin, FailureModel, Plant
-from wheeltapper_api.kinds.assetclass import Feature, Function, Mode, ModeCondition, Signal
+from wheeltapper_api.kinds.assetclass import Feature, Function, Mode, ModeCondition, Signal, SignalKind, Spectrum
 from wheeltapper_api.kinds.assettwin import ModelOverride
 from wheeltapper_api.kinds.failuremodel import Action, Clear, SeverityBand
 from wheeltapper_api.resolve import Binding
 from wheeltapper_api.wire import Line, RecommendedAction
+
+
+_PLAIN_NUMBERS = frozenset(
+    {
+        Function.KURTOSIS,
+        Function.SKEWNESS,
+        Function.CREST_FACTOR,
+        Function.COUNT,
+        Function.SHARE,
+        Function.CHANGES,
+    }
+)
 
 
 def line_config(
@@ -60,7 +73,7 @@ def pipeline_config(asset_class: AssetClass) -> PipelineConfig:
         every_ns=duration_ns(spec.pipeline.every),
         lateness_ns=duration_ns(spec.pipeline.lateness),
         signals=[
-            SignalConfig(name=s.name, title=s.title or s.name, unit=s.unit, kind=s.kind.value) for s in spec.signals
+            SignalConfig(name=s.name, title=s.title or s.name, unit=s.unit, kind=s.kind) for s in spec.signals
         ],
         features=features,
         modes=[_mode(mode, feature_units) for mode in spec.modes],
@@ -120,14 +133,38 @@ def _feature(feature: Feature, signals: dict[str, Signal]) -> FeatureConfig:
         over=feature.over,
         other_scale=scale,
         other_offset=offset,
+        equals=_equals(feature, signals[feature.of]),
+        spectrum=_spectrum(feature.spectrum, signals) if feature.spectrum else None,
         window_ns=duration_ns(feature.window),
         resolution=feature.resolution or 0.0,
     )
 
 
+def _equals(feature: Feature, signal: Signal) -> float | str | None:
+    if feature.equals is None or signal.kind is SignalKind.CONTEXT:
+        return feature.equals
+    states = {state.name: state.value for state in signal.states or []} or {"clear": 0, "active": 1}
+    return float(states[feature.equals])
+
+
+def _spectrum(spectrum: Spectrum, signals: dict[str, Signal]) -> SpectrumConfig:
+    bands = [(band.lowest, band.highest) if band else None for band in (spectrum.envelope, spectrum.band)]
+    speed = signals[spectrum.speed].unit if spectrum.speed else None
+    return SpectrumConfig(
+        envelope=bands[0],
+        band=bands[1],
+        orders=spectrum.orders or [],
+        speed=spectrum.speed,
+        speed_scale=units.conversion(speed or "1", "Hz")[0] if spectrum.speed else 1.0,
+        tolerance=0.02 if spectrum.tolerance is None else spectrum.tolerance,
+    )
+
+
 def _feature_unit(feature: Feature, unit: str, signals: dict[str, Signal]) -> str:
-    if feature.function in (Function.KURTOSIS, Function.SKEWNESS, Function.CREST_FACTOR, Function.COUNT):
+    if feature.function in _PLAIN_NUMBERS:
         return "1"
+    if feature.function is Function.PEAK_FREQUENCY:
+        return "Hz"
     if feature.over is not None:
         return f"{unit}/({signals[feature.over].unit or '1'})"
     return f"{unit}/s" if feature.function is Function.SLOPE else unit

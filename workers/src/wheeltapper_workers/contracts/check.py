@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,11 @@ from wheeltapper_workers.contracts import rules
 from wheeltapper_workers.contracts.raw import NO_TIME, RawBatch
 from wheeltapper_workers.contracts.state import FLAGS, ContractState
 from wheeltapper_workers.contracts.table import SeriesTable, state_key
-from wheeltapper_workers.runtime.blocks import encode_names, encode_times, make_batch
+from wheeltapper_workers.contracts.waveforms import check_burst, encode_bursts
+from wheeltapper_workers.runtime.blocks import WAVEFORMS, batch_of, encode_names, encode_times, make_batch
 
+T = TypeVar("T")
+Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint16]
 
 
@@ -35,35 +38,48 @@ class Checked:
     status: npt.NDArray[np.uint32]
     received_ns: npt.NDArray[np.int64]
     text: dict[int, str]
+    bursts: dict[int, Floats]
+    """Samples of the rows that are bursts, in the class's unit."""
 
     def __len__(self) -> int:
         return len(self.series)
 
-    def blocks(self, table: SeriesTable) -> dict[Line, pa.RecordBatch]:
-        """A telemetry block for each line that has samples."""
+    def blocks(self, table: SeriesTable) -> list[tuple[Line, pa.RecordBatch]]:
+        """Blocks of each line that has samples: plain samples, and bursts apart."""
+        bursts = np.zeros(len(self), np.bool_)
+        bursts[list(self.bursts)] = True
         of_line = table.line[self.series]
-        present = np.unique(of_line)
-        if len(present) == 1:
-            return {table.lines[present[0]]: self._block(table, None)}
-        return {table.lines[line]: self._block(table, np.flatnonzero(of_line == line)) for line in present.tolist()}
+        found = []
+        for line in np.unique(of_line).tolist():
+            own = of_line == line
+            plain, waves = np.flatnonzero(own & ~bursts), np.flatnonzero(own & bursts)
+            if len(plain):
+                found.append((table.lines[line], self._plain(table, None if len(plain) == len(self) else plain)))
+            if len(waves):
+                found.append((table.lines[line], self._waveforms(table, waves)))
+        return found
 
-    def _block(self, table: SeriesTable, rows: npt.NDArray[np.int64] | None) -> pa.RecordBatch:
+    def _plain(self, table: SeriesTable, rows: npt.NDArray[np.int64] | None) -> pa.RecordBatch:
         chosen: Any = slice(None) if rows is None else rows
+        columns = {"value": pa.array(self.value[chosen]), "text": self._texts(rows)}
+        return make_batch(Stage.TELEMETRY, self._common(table, chosen) | columns)
+
+    def _waveforms(self, table: SeriesTable, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
+        samples = encode_bursts([self.bursts[row] for row in rows.tolist()])
+        columns = {"sample_rate": table.sample_rate[self.series[rows]], "samples": samples}
+        return batch_of(WAVEFORMS, self._common(table, rows) | columns)
+
+    def _common(self, table: SeriesTable, chosen: Any) -> dict[str, Any]:
         series = self.series[chosen]
-        return make_batch(
-            Stage.TELEMETRY,
-            {
-                "asset": _names(table.assets, table.asset[series]),
-                "signal": _names(table.signals, table.signal[series]),
-                "source_time": encode_times(self.source_time_ns[chosen]),
-                "ordinal": self.ordinal[chosen],
-                "value": pa.array(self.value[chosen]),
-                "text": self._texts(rows),
-                "quality": self.quality[chosen],
-                "status": self.status[chosen],
-                "received_time": encode_times(self.received_ns[chosen]),
-            },
-        )
+        return {
+            "asset": _names(table.assets, table.asset[series]),
+            "signal": _names(table.signals, table.signal[series]),
+            "source_time": encode_times(self.source_time_ns[chosen]),
+            "ordinal": self.ordinal[chosen],
+            "quality": self.quality[chosen],
+            "status": self.status[chosen],
+            "received_time": encode_times(self.received_ns[chosen]),
+        }
 
     def _texts(self, rows: npt.NDArray[np.int64] | None) -> pa.DictionaryArray:
         names = tuple(dict.fromkeys(self.text.values()))
@@ -118,9 +134,10 @@ def check(state: ContractState, raw: RawBatch, table: SeriesTable) -> tuple[Cont
         Next state; samples with value, ordinal and quality.
     """
     rows = _take(state, raw)
-    text = {position: raw.text[row] for position, row in _text_rows(raw, rows.row)}
+    text = _at_rows(raw.text, rows.row, len(raw))
+    bursts = _mark_bursts(rows, _at_rows(raw.bursts, rows.row, len(raw)), text, table)
     _mark_kind(rows, text, table)
-    _mark_value(rows, text, table)
+    _mark_value(rows, {*text, *bursts}, table)
     clock = _mark_clock(rows, table)
     _mark_step(rows, table, state)
     ordinal = _ordinals(rows, clock, state)
@@ -137,6 +154,7 @@ def check(state: ContractState, raw: RawBatch, table: SeriesTable) -> tuple[Cont
         status=rows.status[arrival],
         received_ns=rows.received_ns[arrival],
         text={int(back[position]): one for position, one in text.items()},
+        bursts={int(back[position]): one for position, one in bursts.items()},
     )
 
 
@@ -148,7 +166,8 @@ def _take(state: ContractState, raw: RawBatch) -> _Rows:
     time_ns = raw.source_time_ns[order]
     untimed = time_ns == NO_TIME
     time_ns = np.where(untimed, received, time_ns)
-    digest = rules.digests(raw.value, raw.status, raw.text)[order]
+    words = {row: one.encode() for row, one in raw.text.items()} | {row: a.tobytes() for row, a in raw.bursts.items()}
+    digest = rules.digests(raw.value, raw.status, words)[order]
     first = rules.first_rows(series)
     again = (
         raw.initial[order]
@@ -172,12 +191,35 @@ def _take(state: ContractState, raw: RawBatch) -> _Rows:
     )
 
 
-def _text_rows(raw: RawBatch, row: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
-    if not raw.text:
-        return []
-    position = np.full(len(raw), -1, np.int64)
+def _at_rows(values: dict[int, T], row: npt.NDArray[np.int64], count: int) -> dict[int, T]:
+    """Values of a batch's rows, by their position among the sorted ones; of rows left out there are none."""
+    if not values:
+        return {}
+    position = np.full(count, -1, np.int64)
     position[row] = np.arange(len(row))
-    return [(int(position[one]), one) for one in raw.text if position[one] >= 0]
+    return {int(position[one]): value for one, value in values.items() if position[one] >= 0}
+
+
+def _mark_bursts(
+    rows: _Rows, raw: dict[int, npt.NDArray[Any]], text: dict[int, str], table: SeriesTable
+) -> dict[int, Floats]:
+    """Bursts of waveforms with their flags; elsewhere an array is of the wrong type and told in words."""
+    bursts = {}
+    for position, samples in raw.items():
+        series = int(rows.series[position])
+        if table.waveform[series]:
+            burst = check_burst(samples, series, table)
+            bursts[position] = burst.samples
+            rows.quality[position] |= np.uint16(burst.quality)
+            if burst.quality & Quality.WRONG_TYPE:
+                text[position] = f"array of {samples.size} numbers"
+        else:
+            text[position] = f"array of {samples.size} numbers"
+            rows.quality[position] |= np.uint16(Quality.WRONG_TYPE)
+    wrong = table.waveform[rows.series] & (rows.quality & np.uint16(Quality.BAD) == 0)
+    wrong[list(bursts)] = False
+    rows.quality |= np.where(wrong, Quality.WRONG_TYPE, 0).astype(np.uint16)
+    return bursts
 
 
 def _mark_kind(rows: _Rows, text: dict[int, str], table: SeriesTable) -> None:
@@ -197,8 +239,8 @@ def _mark_kind(rows: _Rows, text: dict[int, str], table: SeriesTable) -> None:
     rows.quality = np.where(wrong, rows.quality | np.uint16(Quality.WRONG_TYPE), rows.quality)
 
 
-def _mark_value(rows: _Rows, text: dict[int, str], table: SeriesTable) -> None:
-    """To the class's unit; NOT_A_NUMBER, unless the row says something in words or the source calls it bad anyway."""
+def _mark_value(rows: _Rows, otherwise: set[int], table: SeriesTable) -> None:
+    """To the class's unit; NOT_A_NUMBER, unless the row says something otherwise or the source calls it bad anyway."""
     numeric = table.numeric[rows.series]
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = rows.value * table.scale[rows.series] + table.offset[rows.series]
@@ -208,7 +250,7 @@ def _mark_value(rows: _Rows, text: dict[int, str], table: SeriesTable) -> None:
     outside &= numeric & finite
     rows.quality |= np.where(outside, Quality.OUT_OF_RANGE, 0).astype(np.uint16)
     silent = ~finite & (rows.quality & np.uint16(Quality.BAD) == 0)
-    silent[list(text)] = False
+    silent[list(otherwise)] = False
     rows.quality |= np.where(silent, Quality.NOT_A_NUMBER, 0).astype(np.uint16)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from wheeltapper_api.config import SeriesConfig
+from wheeltapper_api.kinds.assetclass import SignalKind
 from wheeltapper_api.wire import Quality
 from wheeltapper_workers.contracts.state import FLAGS, ContractState
 from wheeltapper_workers.contracts.table import SeriesTable
@@ -105,6 +106,9 @@ def _say_wrong_type(series: SeriesConfig, value: float, text: str | None) -> str
     if series.states:
         names = ", ".join(f"{name} ({code})" for name, code in list(series.states.items())[:8])
         return f"got {got}, which is no declared state. Declared are {names}; add it to the signal's states."
+    if series.kind is SignalKind.WAVEFORM:
+        shape = f"a burst of {series.burst_samples} samples"
+        return f"got {got} where {shape} belongs. Bind it to a node with the array, or correct the class's waveform."
     return f"got {got} where a {series.kind} needs a number. Bind it to a numeric node of {series.asset}."
 
 

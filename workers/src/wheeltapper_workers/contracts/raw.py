@@ -37,6 +37,8 @@ class RawBatch:
     """The source says that it had to drop samples just before this one."""
     text: dict[int, str] = field(default_factory=dict)
     """Text by row."""
+    bursts: dict[int, npt.NDArray[Any]] = field(default_factory=dict)
+    """Arrays of numbers by row, of waveforms; the row's value is NaN."""
 
     def __len__(self) -> int:
         return len(self.series)
@@ -49,6 +51,7 @@ def raw_batch(
     received_ns: npt.ArrayLike,
     *,
     text: dict[int, str] | None = None,
+    bursts: dict[int, npt.NDArray[Any]] | None = None,
     **columns: npt.ArrayLike,
 ) -> RawBatch:
     """Batch of columns that may be shorter to write: a scalar holds for every row, a column left out is 0."""
@@ -67,4 +70,5 @@ def raw_batch(
         initial=column(columns.get("initial", 0), np.bool_),
         lost_before=column(columns.get("lost_before", 0), np.bool_),
         text=text or {},
+        bursts=bursts or {},
     )

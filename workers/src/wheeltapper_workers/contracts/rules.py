@@ -37,16 +37,16 @@ def previous(column: npt.NDArray[Any], first: Bools, before: npt.NDArray[Any]) -
     return np.where(first, before, shifted)
 
 
-def digests(value: Floats, status: npt.NDArray[np.uint32], text: Mapping[int, str]) -> Words:
-    """64-bit digest of what a sample says, without its time.
+def digests(value: Floats, status: npt.NDArray[np.uint32], words: Mapping[int, bytes]) -> Words:
+    """64-bit digest of what a sample says, without its time; ``words`` are what rows say that are no plain number.
 
     The mixing is the finaliser of splitmix64 (Steele, Lea, Flood 2014), in which every input bit changes about half
     of the output bits.
     """
     word = np.ascontiguousarray(value).view(np.uint64).copy()
-    if text:
-        rows = np.fromiter(text.keys(), np.int64, len(text))
-        word[rows] = np.fromiter((zlib.crc32(one.encode()) for one in text.values()), np.uint64, len(text))
+    if words:
+        rows = np.fromiter(words.keys(), np.int64, len(words))
+        word[rows] = np.fromiter((zlib.crc32(one) for one in words.values()), np.uint64, len(words))
         word[rows] |= np.uint64(0x7FF9 << 48)
     word += status.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     word ^= word >> np.uint64(30)

@@ -13,7 +13,7 @@ from wheeltapper_api.config import CollectorConfig, SeriesConfig
 from wheeltapper_api.kinds.assetclass import SignalKind
 from wheeltapper_api.wire import Line
 
-_NUMERIC = frozenset({SignalKind.GAUGE, SignalKind.WAVEFORM, SignalKind.COUNTER})
+_NUMERIC = frozenset({SignalKind.GAUGE, SignalKind.COUNTER})
 _CODE_BITS = 32
 T = TypeVar("T", bound=Hashable)
 
@@ -36,8 +36,12 @@ class SeriesTable:
     max_rate: npt.NDArray[np.float64]
     numeric: npt.NDArray[np.bool_]
     """Numbers only; text is of the wrong type."""
+    waveform: npt.NDArray[np.bool_]
+    """Bursts of numbers only."""
     state: npt.NDArray[np.bool_]
     """One of declared states, by name or by code."""
+    sample_rate: npt.NDArray[np.float64]
+    """Of waveforms, in Hz."""
     any_code: npt.NDArray[np.bool_]
     """No states are declared, so no code is wrong."""
     state_keys: npt.NDArray[np.int64]
@@ -75,7 +79,9 @@ def series_table(config: CollectorConfig, series: Sequence[SeriesConfig] | None 
         highest=_floats(np.inf if one.highest is None else one.highest for one in chosen),
         max_rate=_floats(np.inf if one.max_rate is None else one.max_rate for one in chosen),
         numeric=np.array([kind in _NUMERIC for kind in kinds], np.bool_),
+        waveform=np.array([kind is SignalKind.WAVEFORM for kind in kinds], np.bool_),
         state=np.array([kind is SignalKind.STATE for kind in kinds], np.bool_),
+        sample_rate=_floats(one.sample_rate or 0.0 for one in chosen),
         any_code=np.array([not one.states for one in chosen], np.bool_),
         state_keys=_state_keys(chosen),
         max_ahead_ns=config.max_ahead_ns,

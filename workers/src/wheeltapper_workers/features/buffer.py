@@ -56,10 +56,10 @@ class Samples:
         """Samples by position or mask."""
         return Samples(**{name: column[selection] for name, column in self.columns().items()})
 
-    def merge(self, other: Samples) -> Samples:
-        """Both, sorted by series, time and ordinal; of samples with one identity only the first is kept."""
-        mine, theirs = self.columns(), other.columns()
-        both = Samples(**{name: np.concatenate((mine[name], theirs[name])) for name in mine})
+    def merge(self, *others: Samples) -> Samples:
+        """All, sorted by series, time and ordinal; of samples with one identity only the first is kept."""
+        columns = [samples.columns() for samples in (self, *others)]
+        both = Samples(**{name: np.concatenate([one[name] for one in columns]) for name in _COLUMNS})
         order = np.lexsort((both.ordinal, both.time, both.series))
         both = both.take(order)
         if len(order) < 2:
@@ -78,19 +78,26 @@ class Samples:
 def positions(samples: Samples, series: I64, time: I64) -> I64:
     """Position of the first sample of each series at or after each time.
 
-    Sorting queries and samples together costs n log n whatever the spread of times; a search by series would be a loop.
+    A binary search of all queries side by side, each within its own series.
     """
-    if not len(series):
-        return np.empty(0, np.int64)
-    count = len(samples)
-    all_series = np.concatenate((samples.series, series))
-    all_time = np.concatenate((samples.time, time))
-    is_sample = np.concatenate((np.ones(count, np.int64), np.zeros(len(series), np.int64)))
-    order = np.lexsort((is_sample, all_time, all_series))  # a query sorts before a sample of equal time
-    before = np.cumsum(is_sample[order])
-    result = np.empty(len(order), np.int64)
-    result[order] = before
-    return result[count:]
+    low = np.searchsorted(samples.series, series, side="left")
+    high = np.searchsorted(samples.series, series, side="right")
+    if not len(samples):
+        return np.asarray(low, np.int64)
+    while (searching := low < high).any():
+        middle = np.minimum((low + high) >> 1, len(samples) - 1)
+        before = searching & (samples.time[middle] < time)
+        low = np.where(before, middle + 1, low)
+        high = np.where(searching & ~before, middle, high)
+    return np.asarray(low, np.int64)
+
+
+def with_previous(samples: Samples, series: I64, starts: I64) -> I64:
+    """Positions moved back by one where the sample before is of the same series."""
+    if not len(samples):
+        return starts
+    before = np.maximum(starts - 1, 0)
+    return np.where((starts > 0) & (samples.series[before] == series), before, starts)
 
 
 def extremes(values: I64, starts: I64, ends: I64, empty: int) -> tuple[I64, I64]:

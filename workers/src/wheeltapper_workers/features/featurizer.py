@@ -8,8 +8,6 @@ in full.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,9 +16,13 @@ import numpy.typing as npt
 
 from wheeltapper_api.config import FeatureConfig, LineConfig
 from wheeltapper_api.wire import UNUSABLE, Quality, Stage
-from wheeltapper_workers.features.buffer import Samples, extremes, flags, positions
-from wheeltapper_workers.features.modes import NEVER, UNKNOWN, Modes, ModeState
+from wheeltapper_workers.features.buffer import Samples, extremes, flags, positions, with_previous
+from wheeltapper_workers.features.bursts import Bursts, measured
+from wheeltapper_workers.features.held import held_statistics
+from wheeltapper_workers.features.layout import Group, Layout
+from wheeltapper_workers.features.modes import NEVER, UNKNOWN, ModeState
 from wheeltapper_workers.features.statistics import segment_statistics
+from wheeltapper_workers.features.tracks import as_numbers, indicator
 from wheeltapper_workers.runtime.blocks import (
     Block,
     Item,
@@ -28,79 +30,34 @@ from wheeltapper_workers.runtime.blocks import (
     encode_matrix,
     encode_names,
     encode_times,
+    is_waveform,
     make_batch,
     numbers,
 )
 from wheeltapper_workers.runtime.step import Output, Snapshot, replace_rows
-from wheeltapper_workers.software import SOFTWARE
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturizerState:
     """State of a line.
 
-    ``newest``, ``received`` and ``next_end`` are nanoseconds per asset: newest believable source time, newest receive
-    time, and end of the next row. ``late`` counts the samples that came too late for their row.
+    ``samples`` are sorted; ``recent`` are those since the last row, as they came. ``bursts`` wait until a row needs
+    them. ``newest``, ``received`` and ``next_end`` are nanoseconds per asset: newest believable source time, newest
+    receive time, and end of the next row. ``late`` counts what came too late for its row.
     """
 
     samples: Samples
+    recent: tuple[Samples, ...]
+    bursts: Bursts
     newest: I64
     received: I64
     next_end: I64
     late: I64
     modes: ModeState
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Features of one window length, the signals they read and the functions they need."""
-
-    window_ns: int
-    signals: tuple[int, ...]
-    functions: tuple[str, ...]
-    features: tuple[int, ...]
-
-
-class Layout:
-    """Positions of a line's assets, signals and features."""
-
-    def __init__(self, config: LineConfig) -> None:
-        pipeline = config.pipeline
-        self.config = config
-        self.pipeline = pipeline
-        self.assets = [asset.name for asset in config.assets]
-        self.asset_index = {name: position for position, name in enumerate(self.assets)}
-        used = {name for feature in pipeline.features for name in (feature.of, feature.minus, feature.over) if name}
-        self.signals = [signal.name for signal in pipeline.signals if signal.name in used]
-        self.signal_index = {name: position for position, name in enumerate(self.signals)}
-        self.modes = Modes(pipeline.modes, {feature.name: i for i, feature in enumerate(pipeline.features)})
-        self.groups = tuple(self._groups())
-        self.longest_ns = max(group.window_ns for group in self.groups)
-        # Expected time between samples of every series (ns); a signal an asset does not have has none.
-        self.interval_ns = np.array(
-            [[a.signals.get(s, np.nan) for s in self.signals] for a in config.assets], np.float64
-        ).reshape(-1)
-        self.metadata = {
-            "pipeline_digest": pipeline.digest,
-            "features": json.dumps([feature.name for feature in pipeline.features]),
-            "units": json.dumps([feature.unit for feature in pipeline.features]),
-            "software": json.dumps(SOFTWARE),
-        }
-
-    def _groups(self) -> Iterator[Group]:
-        features = self.pipeline.features
-        for window_ns in sorted({feature.window_ns for feature in features}):
-            members = [i for i, feature in enumerate(features) if feature.window_ns == window_ns]
-            read = {name for i in members for name in (features[i].of, features[i].minus, features[i].over) if name}
-            yield Group(
-                window_ns,
-                tuple(sorted(self.signal_index[name] for name in read)),
-                tuple(sorted({features[i].function.value for i in members})),
-                tuple(members),
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +74,7 @@ class Rows:
 class FeaturizeStep:
     """Step of the featurize role for one line."""
 
-    version: Final = 1
+    version: Final = 2
 
     def __init__(self, config: LineConfig) -> None:
         self.layout = Layout(config)
@@ -128,6 +85,8 @@ class FeaturizeStep:
         count = len(layout.assets)
         return FeaturizerState(
             Samples.empty(),
+            (),
+            Bursts.empty(),
             np.full(count, NEVER),
             np.full(count, NEVER),
             np.full(count, NEVER),
@@ -139,10 +98,11 @@ class FeaturizeStep:
         """Take a block in and form the rows that are complete. Ticks change nothing: only data moves event time."""
         if not isinstance(item, Block):
             return state, []
-        arrived = self._read(item)
+        samples, bursts = self._arrivals(item)
+        arrived = _Arrived.of(self._asset_of(samples), samples, bursts)
         outputs: list[Output] = []
         state = self._skip_silence(state, arrived, outputs)
-        state = self._admit(state, arrived)
+        state = self._admit(state, arrived, samples, bursts)
         state = self._form(state, self._watermark(state), outputs)
         return state, outputs
 
@@ -151,8 +111,11 @@ class FeaturizeStep:
         before, after = self.layout, Layout(config)
         index = np.array([before.asset_index.get(name, -1) for name in after.assets], np.int64)
         self.layout = after
+        samples = state.samples.merge(*state.recent)
         return FeaturizerState(
-            _renumber(state.samples, before, after),
+            _renumber(samples, before, after),
+            (),
+            _renumber_bursts(state.bursts, before, after),
             replace_rows(state.newest, index, NEVER),
             replace_rows(state.received, index, NEVER),
             self._realigned(replace_rows(state.next_end, index, NEVER), before.pipeline.every_ns),
@@ -162,7 +125,9 @@ class FeaturizeStep:
 
     def snapshot(self, state: FeaturizerState) -> Snapshot:
         """State at rest."""
-        arrays = {f"samples.{name}": column for name, column in state.samples.columns().items()}
+        samples = state.samples.merge(*state.recent)
+        arrays = {f"samples.{name}": column for name, column in samples.columns().items()}
+        arrays |= {f"bursts.{name}": column for name, column in state.bursts.columns().items()}
         arrays |= {"newest": state.newest, "received": state.received, "next_end": state.next_end, "late": state.late}
         arrays |= {"mode": state.modes.mode, "mode_since": state.modes.since, "mode_held": state.modes.held}
         return Snapshot(arrays, {"pipeline_digest": self.layout.pipeline.digest, "assets": self.layout.assets})
@@ -175,9 +140,12 @@ class FeaturizeStep:
         if snapshot.document["pipeline_digest"] != layout.pipeline.digest:
             raise ValueError("The checkpoint is of another pipeline")
         arrays = snapshot.arrays
-        columns = {name[8:]: column for name, column in arrays.items() if name.startswith("samples.")}
+        samples = {name[8:]: column for name, column in arrays.items() if name.startswith("samples.")}
+        bursts = {name[7:]: column for name, column in arrays.items() if name.startswith("bursts.")}
         return FeaturizerState(
-            Samples.from_columns(columns),
+            Samples.from_columns(samples),
+            (),
+            Bursts(**bursts),
             arrays["newest"],
             arrays["received"],
             arrays["next_end"],
@@ -200,20 +168,34 @@ class FeaturizeStep:
                 for i, asset in enumerate(self.layout.assets)
                 if state.newest[i] != NEVER
             },
-            "buffered": len(state.samples),
+            "buffered": len(state.samples) + sum(len(part) for part in state.recent),
         }
 
+    def _arrivals(self, block: Block) -> tuple[Samples, Bursts]:
+        layout = self.layout
+        if is_waveform(block.batch):
+            return Samples.empty(), Bursts.read(block, layout.asset_index, layout.tracks)
+        return self._read(block), Bursts.empty()
+
     def _read(self, block: Block) -> Samples:
+        """Samples of all plain tracks: a state that two features look at for different things is on two tracks."""
         layout, batch = self.layout, block.batch
-        asset = codes(batch, "asset").to_index(layout.asset_index)
-        signal = codes(batch, "signal").to_index(layout.signal_index)
-        rows = np.flatnonzero((asset >= 0) & (signal >= 0))
+        asset, signal = codes(batch, "asset").to_index(layout.asset_index), codes(batch, "signal")
+        value, text = numbers(batch, "value"), codes(batch, "text")
+        track = signal.to_index(layout.number_index)
+        rows = np.flatnonzero((asset >= 0) & (track >= 0))
+        chosen = [(rows, track[rows], as_numbers(value[rows], text.take(rows)))]
+        for position, one in layout.equals:
+            if one.signal in signal.names:
+                rows = np.flatnonzero((asset >= 0) & (signal.codes == signal.names.index(one.signal)))
+                chosen.append((rows, np.full(len(rows), position), indicator(one, value[rows], text.take(rows))))
+        rows, track, value = (np.concatenate(column) for column in zip(*chosen, strict=True))
         return Samples.from_columns(
             {
-                "series": (asset * len(layout.signals) + signal)[rows],
+                "series": asset[rows] * layout.width + track,
                 "time": numbers(batch, "source_time")[rows],
                 "ordinal": numbers(batch, "ordinal")[rows],
-                "value": numbers(batch, "value")[rows],
+                "value": value,
                 "quality": numbers(batch, "quality")[rows],
                 "sequence": np.full(len(rows), block.sequence),
                 "received": numbers(batch, "received_time")[rows],
@@ -221,7 +203,7 @@ class FeaturizeStep:
         )
 
     def _asset_of(self, samples: Samples) -> I64:
-        return samples.series // len(self.layout.signals)
+        return samples.series // self.layout.width
 
     def _watermark(self, state: FeaturizerState) -> I64:
         known = state.newest != NEVER
@@ -235,12 +217,12 @@ class FeaturizeStep:
     def _realigned(self, next_end: I64, every_before: int) -> I64:
         return next_end if every_before == self.layout.pipeline.every_ns else self._aligned(next_end - 1)
 
-    def _skip_silence(self, state: FeaturizerState, arrived: Samples, outputs: list[Output]) -> FeaturizerState:
+    def _skip_silence(self, state: FeaturizerState, arrived: _Arrived, outputs: list[Output]) -> FeaturizerState:
         """Finish what an asset sent before a silence longer than every window, and go on after it.
 
         Without this the first sample after a week would form a week of empty rows.
         """
-        first = self._first_times(arrived)
+        first = arrived.first_times(len(self.layout.assets))
         silence = self.layout.longest_ns + self.layout.pipeline.every_ns
         skips = (state.newest != NEVER) & (first != NEVER) & (first - state.newest > silence)
         if not skips.any():
@@ -248,26 +230,21 @@ class FeaturizeStep:
         state = self._form(state, np.where(skips, state.newest + self.layout.pipeline.every_ns, NEVER), outputs)
         return replace(state, next_end=np.where(skips, self._aligned(first), state.next_end))
 
-    def _first_times(self, arrived: Samples) -> I64:
-        first = np.full(len(self.layout.assets), np.iinfo(np.int64).max)
-        believed = arrived.quality & Quality.CLOCK == 0
-        np.minimum.at(first, self._asset_of(arrived)[believed], arrived.time[believed])
-        return np.where(first == np.iinfo(np.int64).max, NEVER, first)
-
-    def _admit(self, state: FeaturizerState, arrived: Samples) -> FeaturizerState:
+    def _admit(self, state: FeaturizerState, arrived: _Arrived, samples: Samples, bursts: Bursts) -> FeaturizerState:
         """Buffer what is in time; count what is late; move each asset's newest time."""
-        asset = self._asset_of(arrived)
-        believed = arrived.quality & Quality.CLOCK == 0
-        first = self._first_times(arrived)
+        first = arrived.first_times(len(self.layout.assets))
         starts = (state.next_end == NEVER) & (first != NEVER)
         next_end = np.where(starts, self._aligned(first), state.next_end)
-        late = believed & (arrived.time < (next_end - self.layout.pipeline.every_ns)[asset])
+        late = arrived.believed & (arrived.time < (next_end - self.layout.pipeline.every_ns)[arrived.asset])
         newest, received, late_count = state.newest.copy(), state.received.copy(), state.late.copy()
-        np.maximum.at(newest, asset[believed], arrived.time[believed])
-        np.maximum.at(received, asset, arrived.received)
-        np.add.at(late_count, asset[late], 1)
-        samples = state.samples.merge(arrived.take(believed & ~late))
-        return FeaturizerState(samples, newest, received, next_end, late_count, state.modes)
+        np.maximum.at(newest, arrived.asset[arrived.believed], arrived.time[arrived.believed])
+        np.maximum.at(received, arrived.asset, arrived.received)
+        np.add.at(late_count, arrived.asset[late], 1)
+        kept = np.flatnonzero(arrived.believed & ~late)
+        count = len(samples)
+        recent = (*state.recent, samples.take(kept)) if count else state.recent
+        waiting = state.bursts.merge(bursts.take(kept)) if len(bursts) else state.bursts
+        return FeaturizerState(state.samples, recent, waiting, newest, received, next_end, late_count, state.modes)
 
     def _form(self, state: FeaturizerState, watermark: I64, outputs: list[Output]) -> FeaturizerState:
         """Form all rows whose end the watermark has passed, and let go of the samples no later row needs."""
@@ -278,61 +255,90 @@ class FeaturizeStep:
         if not ready.any():
             return state
         rows = _rows(ready, state.next_end, every)
-        values, coverage, quality = self._features(state.samples, rows)
-        modes, mode_rows = self.layout.modes.classify(state.modes, rows.asset, rows.end, values)
-        outputs.append(self._batch(state.samples, rows, values, coverage, quality, mode_rows))
         next_end = state.next_end + ready * every
-        needed = (
-            state.samples.time >= (next_end - every)[self._asset_of(state.samples)] + every - self.layout.longest_ns
-        )
-        return replace(state, samples=state.samples.take(needed), next_end=next_end, modes=modes)
+        samples, bursts = self._measure(state, next_end - every)
+        values, coverage, quality = self._features(samples, rows)
+        modes, mode_rows = self.layout.modes.classify(state.modes, rows.asset, rows.end, values)
+        outputs.append(self._batch(samples, rows, values, coverage, quality, mode_rows))
+        samples = samples.take(self._needed(samples, next_end))
+        return replace(state, samples=samples, recent=(), bursts=bursts, next_end=next_end, modes=modes)
+
+    def _measure(self, state: FeaturizerState, formed: I64) -> tuple[Samples, Bursts]:
+        """All samples, sorted, with the measures of the bursts that lie before the last row formed; the other bursts.
+
+        A burst is measured no sooner: until then a sample of the running speed may still come.
+        """
+        samples = state.samples.merge(*state.recent)
+        due = state.bursts.time < formed[state.bursts.asset]
+        if not due.any():
+            return samples, state.bursts
+        good = samples.take(samples.quality & UNUSABLE == 0)
+        found = measured(state.bursts.take(np.flatnonzero(due)), good, self.layout.tracks)
+        return samples.merge(found), state.bursts.take(np.flatnonzero(~due))
+
+    def _needed(self, samples: Samples, next_end: I64) -> Bools:
+        """Samples a later row reads: those of its windows, and of a held value the good one before them."""
+        tracks = self.layout.tracks
+        asset, track = samples.series // self.layout.width, samples.series % self.layout.width
+        needed = samples.time >= next_end[asset] - tracks.window_ns[track]
+        if tracks.carried.any():
+            before = np.flatnonzero(~needed & tracks.carried[track] & (samples.quality & UNUSABLE == 0))
+            series = samples.series[before]
+            newest = np.append(series[1:] != series[:-1], True) if len(before) else before
+            needed[before[newest]] = True
+        return needed
 
     def _features(self, samples: Samples, rows: Rows) -> tuple[F64, F64, I64]:
         """Values, coverage and quality flags, each [rows, features]."""
-        features = self.layout.pipeline.features
-        good = samples.take(samples.quality & UNUSABLE == 0)
+        layout, features = self.layout, self.layout.pipeline.features
+        clean = not (samples.quality & UNUSABLE).any()
+        good = samples if clean else samples.take(samples.quality & UNUSABLE == 0)
+        tables = [self._group(samples, good, rows, group) for group in layout.groups]
         shape = (len(rows), len(features))
         values, coverage, quality = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape, np.int64)
-        for group in self.layout.groups:
-            table, share, marks = self._group(samples, good, rows, group)
-            where = {signal: position for position, signal in enumerate(group.signals)}
-            for i in group.features:
-                read = self._read_by(features[i])
-                picked = [table[where[s], :, group.functions.index(features[i].function.value)] for s in read]
-                values[:, i] = _combine(features[i], picked)
-                coverage[:, i] = np.minimum.reduce([share[where[s]] for s in read])
-                quality[:, i] = np.bitwise_or.reduce([marks[where[s]] for s in read])
+        for i, (feature, reading) in enumerate(zip(features, layout.tracks.readings, strict=True)):
+            places = [layout.place[feature.window_ns, track, reading.function] for track in reading.tracks]
+            values[:, i] = _combine(feature, [tables[group][0][row, :, column] for group, row, column in places])
+            coverage[:, i] = np.minimum.reduce([tables[group][1][row] for group, row, _ in places])
+            quality[:, i] = np.bitwise_or.reduce([tables[group][2][row] for group, row, _ in places])
         return values, coverage, quality
 
-    def _read_by(self, feature: FeatureConfig) -> list[int]:
-        return [self.layout.signal_index[name] for name in (feature.of, feature.minus or feature.over) if name]
-
     def _group(self, samples: Samples, good: Samples, rows: Rows, group: Group) -> tuple[F64, F64, I64]:
-        """Statistics [signals, rows, functions], coverage and flags [signals, rows] of one window length."""
-        shape = (len(group.signals), len(rows))
-        series = (rows.asset * len(self.layout.signals) + np.array(group.signals)[:, None]).reshape(-1)
+        """Statistics [tracks, rows, functions], coverage and flags [tracks, rows] of a group."""
+        shape = (len(group.tracks), len(rows))
+        series = (rows.asset * self.layout.width + np.array(group.tracks)[:, None]).reshape(-1)
         end = np.broadcast_to(rows.end, shape).reshape(-1)
-        starts, ends = positions(good, series, end - group.window_ns), positions(good, series, end)
-        table = segment_statistics(good.value, good.time, starts, ends, group.functions)
-        covered = (ends - starts) * self.layout.interval_ns[series]
-        share = np.nan_to_num(np.minimum(covered / group.window_ns, 1.0), nan=0.0)
+        begin = end - group.window_ns
+        starts, ends = positions(good, series, begin), positions(good, series, end)
+        if group.held:
+            starts = with_previous(good, series, starts)
+            stale = self.layout.stale_ns[series].astype(np.int64)
+            rises = self.layout.indicator[series % self.layout.width]
+            held = held_statistics(good.value, good.time, starts, ends, (begin, end), stale, rises, group.functions)
+            table, share = held
+        else:
+            table = segment_statistics(good.value, good.time, starts, ends, group.functions)
+            covered = (ends - starts) * self.layout.interval_ns[series]
+            share = np.nan_to_num(np.minimum(covered / group.window_ns, 1.0), nan=0.0)
         if len(good) == len(samples):
             marks = np.zeros(len(series), np.int64)
         else:
-            whole = positions(samples, series, end - group.window_ns), positions(samples, series, end)
-            marks = flags(samples.quality, *whole)
+            marks = flags(samples.quality, positions(samples, series, begin), positions(samples, series, end))
         return table.reshape(*shape, -1), share.reshape(shape), marks.reshape(shape)
 
     def _batch(self, samples: Samples, rows: Rows, values: F64, coverage: F64, quality: I64, modes: Any) -> Output:
         layout = self.layout
-        width = len(layout.signals)
         # An asset's series are neighbours, but its window is a slice only within each of them.
-        series = (rows.asset * width + np.arange(width)[:, None]).reshape(-1)
-        end = np.broadcast_to(rows.end, (width, len(rows))).reshape(-1)
-        bounds = positions(samples, series, end - layout.longest_ns), positions(samples, series, end)
+        track = np.repeat(np.arange(layout.width), len(rows))
+        series = np.tile(rows.asset, layout.width) * layout.width + track
+        end = np.tile(rows.end, layout.width)
+        starts = positions(samples, series, end - layout.tracks.window_ns[track])
+        starts = np.where(layout.tracks.carried[track], with_previous(samples, series, starts), starts)
+        bounds = starts, positions(samples, series, end)
         first, _ = extremes(samples.sequence, *bounds, empty=np.iinfo(np.int64).max)
         _, last = extremes(samples.sequence, *bounds, empty=0)
         _, received = extremes(samples.received, *bounds, empty=0)
+        width = layout.width
         first = first.reshape(width, -1).min(axis=0)
         return make_batch(
             Stage.FEATURES,
@@ -353,6 +359,29 @@ class FeaturizeStep:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """What samples or bursts have in common: asset, time, receive time, and whether the time can be true."""
+
+    asset: I64
+    time: I64
+    received: I64
+    believed: Bools
+
+    @classmethod
+    def of(cls, asset: I64, samples: Samples, bursts: Bursts) -> _Arrived:
+        if len(bursts):
+            return cls(bursts.asset, bursts.time, bursts.received, bursts.quality & Quality.CLOCK == 0)
+        return cls(asset, samples.time, samples.received, samples.quality & Quality.CLOCK == 0)
+
+    def first_times(self, assets: int) -> I64:
+        """Earliest believable time of each asset."""
+        latest = np.iinfo(np.int64).max
+        first = np.full(assets, latest)
+        np.minimum.at(first, self.asset[self.believed], self.time[self.believed])
+        return np.where(first == latest, NEVER, first)
+
+
 def _rows(ready: I64, next_end: I64, every: int) -> Rows:
     asset = np.repeat(np.arange(len(ready)), ready)
     offset = np.arange(len(asset)) - np.repeat(np.cumsum(ready) - ready, ready)
@@ -371,13 +400,22 @@ def _combine(feature: FeatureConfig, picked: list[F64]) -> F64:
 
 
 def _renumber(samples: Samples, before: Layout, after: Layout) -> Samples:
-    width = len(before.signals)
     asset = np.array([after.asset_index.get(name, -1) for name in before.assets], np.int64)
-    signal = np.array([after.signal_index.get(name, -1) for name in before.signals], np.int64)
+    track = np.array([after.tracks.index.get(one, -1) for one in before.tracks.all], np.int64)
     if not len(samples):
         return samples
-    new_asset, new_signal = asset[samples.series // width], signal[samples.series % width]
-    kept = (new_asset >= 0) & (new_signal >= 0)
+    new_asset, new_track = asset[samples.series // before.width], track[samples.series % before.width]
+    kept = (new_asset >= 0) & (new_track >= 0)
     moved = samples.take(kept)
-    moved.series = (new_asset * len(after.signals) + new_signal)[kept]
+    moved.series = (new_asset * after.width + new_track)[kept]
     return Samples.empty().merge(moved)
+
+
+def _renumber_bursts(bursts: Bursts, before: Layout, after: Layout) -> Bursts:
+    if not len(bursts):
+        return bursts
+    signals = {name: position for position, name in enumerate(after.tracks.bursts)}
+    asset = np.array([after.asset_index.get(name, -1) for name in before.assets], np.int64)[bursts.asset]
+    signal = np.array([signals.get(name, -1) for name in before.tracks.bursts], np.int64)[bursts.signal]
+    moved = replace(bursts, asset=asset, signal=signal)
+    return Bursts.empty().merge(moved.take(np.flatnonzero((asset >= 0) & (signal >= 0))))

@@ -97,7 +97,8 @@ def _plain(text: str) -> str:
 
 def _read_batch(stage: Stage, payload: bytes | pa.RecordBatch) -> pa.RecordBatch:
     batch = payload if isinstance(payload, pa.RecordBatch) else blocks.from_bytes(payload, stage)
-    if not batch.schema.equals(blocks.SCHEMAS[stage], check_metadata=False):
+    known = batch.schema.equals(blocks.SCHEMAS[stage], check_metadata=False)
+    if not known and not (stage is Stage.TELEMETRY and blocks.is_waveform(batch)):
         raise ValueError(f"The block's columns are not those of {stage.value}: {batch.schema.names}")
     # A dictionary index or list offset beyond its array would be read as memory.
     batch.validate(full=True)
@@ -159,12 +160,13 @@ def _read_event(payload: bytes | pa.RecordBatch) -> pa.RecordBatch:
 def rows_of(stage: Stage, entries: Sequence[Entry]) -> pa.Table:
     """Rows of the stage's table; none of no entries.
 
-    Entries of one pipeline go together, since the columns of features differ between pipelines.
+    Entries of one pipeline go together, since the columns of features differ between pipelines; so do bursts.
     """
-    groups: dict[tuple[tuple[str, ...], str], list[Entry]] = {}
+    groups: dict[tuple[tuple[str, ...], str, bool], list[Entry]] = {}
     for entry in entries:
         if entry.batch.num_rows:
-            groups.setdefault((entry.features, entry.pipeline_digest), []).append(entry)
+            key = (entry.features, entry.pipeline_digest, blocks.is_waveform(entry.batch))
+            groups.setdefault(key, []).append(entry)
     tables = [_rows(stage, group) for group in groups.values()]
     return pa.concat_tables([SCHEMAS[TABLE_OF[stage]].empty_table(), *tables], promote_options="default")
 
@@ -191,12 +193,20 @@ def _columns(stage: Stage, batch: pa.RecordBatch) -> dict[str, Any]:
     if stage is Stage.TELEMETRY:
         received = blocks.numbers(batch, "received_time")
         columns |= {"source_nanos": time % 1000, "received_nanos": received % 1000}
+        columns = _unsaid(batch.num_rows) | columns
         # A clock that runs wild would spread its samples over a folder for every day there ever was.
         time = np.where(blocks.numbers(batch, "quality") & Quality.CLOCK, received, time)
     if stage is Stage.SCORES:
         columns["score"] = _known(blocks.numbers(batch, "score"))
     columns["day"] = pa.array((time // _DAY_NS).astype(np.int32)).view(pa.date32())
     return columns
+
+
+def _unsaid(count: int) -> dict[str, pa.Array]:
+    """What a plain sample or a burst leaves open: a burst has no single value, a sample no burst."""
+    plain = {"value": np.full(count, np.nan), "text": pa.nulls(count, pa.string())}
+    burst = {"sample_rate": pa.nulls(count, pa.float64()), "samples": pa.nulls(count, pa.list_(pa.float64()))}
+    return plain | burst
 
 
 def _origin(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -262,8 +272,10 @@ def _by_series(batch: pa.RecordBatch) -> I64:
 def block_of(rows: pa.Table) -> pa.RecordBatch:
     """Telemetry block of all its stored rows: the same columns and values, to the nanosecond, as were published."""
     rows = rows.sort_by("block_row").combine_chunks()
+    bursts = rows.num_rows > 0 and rows.column("samples").null_count == 0
+    schema = blocks.WAVEFORMS if bursts else blocks.SCHEMAS[Stage.TELEMETRY]
     columns: dict[str, Any] = {}
-    for field in blocks.SCHEMAS[Stage.TELEMETRY]:
+    for field in schema:
         column = rows.column(field.name).combine_chunks()
         if pa.types.is_timestamp(field.type):
             nanos = np.asarray(rows.column(field.name.replace("time", "nanos")))
@@ -272,4 +284,4 @@ def block_of(rows: pa.Table) -> pa.RecordBatch:
             columns[field.name] = column.cast(pa.string()).dictionary_encode()
         else:
             columns[field.name] = column.cast(field.type)
-    return blocks.make_batch(Stage.TELEMETRY, columns)
+    return blocks.batch_of(schema, columns)

@@ -76,6 +76,8 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("status", pa.int64(), "status code of the protocol"),
         ("received_time", TIME, "when the collector received it"),
         ("received_nanos", pa.int16(), "nanoseconds of received_time beyond the microsecond, 0 to 999"),
+        ("sample_rate", pa.float64(), "of a waveform's burst, in Hz; null elsewhere"),
+        ("samples", _FLOATS, "samples of a burst, in the class's unit; null elsewhere"),
         ("block_row", pa.int32(), "row in the block"),
         *_ORIGIN,
     ),

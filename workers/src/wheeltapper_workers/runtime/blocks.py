@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wheeltapper_api.wire import FEATURE_COLUMNS, SCORE_COLUMNS, TELEMETRY_COLUMNS, Columns, Stage
+from wheeltapper_api.wire import FEATURE_COLUMNS, SCORE_COLUMNS, TELEMETRY_COLUMNS, WAVEFORM_COLUMNS, Columns, Stage
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +42,15 @@ SCHEMAS: Final[Mapping[Stage, pa.Schema]] = {
     Stage.FEATURES: schema_of(FEATURE_COLUMNS),
     Stage.SCORES: schema_of(SCORE_COLUMNS),
 }
+
+
+WAVEFORMS: Final = schema_of(WAVEFORM_COLUMNS)
+"""Schema of the other sort of block in the telemetry stream."""
+
+
+def is_waveform(batch: pa.RecordBatch) -> bool:
+    """Whether a telemetry block holds bursts."""
+    return bool(batch.schema.equals(WAVEFORMS, check_metadata=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,10 @@ class Codes:
         """Position of every row's name in ``index``, -1 where it is not known or null."""
         lookup = np.array([*(index.get(name, -1) for name in self.names), -1], dtype=np.int64)
         return lookup[self.codes]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Codes:
+        """Rows by position."""
+        return Codes(self.names, self.codes[rows])
 
 
 def codes(batch: pa.RecordBatch, column: str) -> Codes:
@@ -127,7 +140,13 @@ def make_batch(
     stage: Stage, columns: Mapping[str, pa.Array | Array], metadata: Mapping[str, str] | None = None
 ) -> pa.RecordBatch:
     """Record batch of a stage's schema from its columns by name."""
-    schema = SCHEMAS[stage]
+    return batch_of(SCHEMAS[stage], columns, metadata)
+
+
+def batch_of(
+    schema: pa.Schema, columns: Mapping[str, pa.Array | Array], metadata: Mapping[str, str] | None = None
+) -> pa.RecordBatch:
+    """Record batch of a schema from its columns by name."""
     arrays = [_as_arrow(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema.with_metadata(dict(metadata or {})))
 
@@ -158,7 +177,8 @@ def from_bytes(data: bytes, stage: Stage) -> pa.RecordBatch:
             batch = reader.read_next_batch()
     except (pa.ArrowInvalid, OSError, StopIteration) as error:
         raise ValueError(f"Not an Arrow block: {error}") from error
-    if not batch.schema.equals(SCHEMAS[stage], check_metadata=False):
+    known = batch.schema.equals(SCHEMAS[stage], check_metadata=False)
+    if not known and not (stage is Stage.TELEMETRY and is_waveform(batch)):
         raise ValueError(f"The block's columns are not those of {stage.value}: {batch.schema.names}")
     return batch
 

@@ -141,7 +141,7 @@ class Collector:
     async def _take(self, delivery: Delivery) -> None:
         with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(delivery.batch)}):
             self._state, checked = check(self._state, delivery.batch, self._table)
-            for line, batch in checked.blocks(self._table).items():
+            for line, batch in checked.blocks(self._table):
                 writer = await self._writer(line)
                 number = int(writer.last_input.partition(":")[0] or 0) + 1
                 headers = {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: "", **tracing.headers()}

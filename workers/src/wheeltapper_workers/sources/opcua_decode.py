@@ -42,6 +42,8 @@ _NUMBERS: Final = {
     ua.VariantType.Double: "<f8",
 }
 _KINDS: Final = {kind.value: code for kind, code in _NUMBERS.items()}
+_ARRAY: Final = 0x80
+"""Bit of a variant's encoding byte: an array follows, its length first (part 6, 5.2.2.16)."""
 _STRING: Final = ua.VariantType.String.value
 _NO_VALUE: Final = -1
 
@@ -64,6 +66,8 @@ class Changes:
     time_ns: npt.NDArray[np.int64]
     """Source time, or the server's where that is missing, or ``NO_TIME``."""
     text: dict[int, str]
+    bursts: dict[int, Array]
+    """Arrays of numbers."""
 
     def __len__(self) -> int:
         return len(self.handle)
@@ -96,6 +100,7 @@ class _Columns:
     server: npt.NDArray[np.int64]
     server_pico: npt.NDArray[np.uint16]
     text: dict[int, str] = field(default_factory=dict)
+    bursts: dict[int, Array] = field(default_factory=dict)
 
 
 def publication(body: bytes) -> Publication:
@@ -166,6 +171,7 @@ def _joined(parts: list[Changes]) -> Changes:
         status=np.concatenate([np.empty(0, np.uint32), *(part.status for part in parts)]),
         time_ns=np.concatenate([np.empty(0, np.int64), *(part.time_ns for part in parts)]),
         text={int(at) + row: one for at, part in zip(offsets, parts, strict=False) for row, one in part.text.items()},
+        bursts={int(at) + row: a for at, part in zip(offsets, parts, strict=False) for row, a in part.bursts.items()},
     )
 
 
@@ -195,7 +201,7 @@ def data_changes(body: bytes, position: int) -> Changes:
     time_ns = _times(columns.source, columns.source_pico)
     server_ns = _times(columns.server, columns.server_pico)
     time_ns = np.where(time_ns == NO_TIME, server_ns, time_ns)
-    return Changes(columns.handle, columns.value, columns.status, time_ns, columns.text)
+    return Changes(columns.handle, columns.value, columns.status, time_ns, columns.text, columns.bursts)
 
 
 def _fill(body: bytes, position: int, count: int, columns: _Columns) -> None:
@@ -292,6 +298,8 @@ def _other(body: bytes, position: int, row: int, columns: _Columns) -> int:
         if length >= 0:
             columns.text[row] = body[position : position + length].decode("utf-8", "replace")[:_TEXT_LIMIT]
         position += max(length, 0)
+    elif body[position] - _ARRAY in _KINDS:
+        position = _burst(body, position, row, columns)
     else:
         buffer = Buffer(body, position)
         said = _describe(variant_from_binary(buffer))
@@ -309,6 +317,18 @@ def _other(body: bytes, position: int, row: int, columns: _Columns) -> int:
             (getattr(columns, name)[row],) = struct.unpack_from(code, body, position)
             position += size
     return position
+
+
+def _burst(body: bytes, position: int, row: int, columns: _Columns) -> int:
+    """An array of numbers, as a copy of its bytes; the position after it. An absent one is no value."""
+    kind = np.dtype(_KINDS[body[position] - _ARRAY])
+    length: int = struct.unpack_from("<i", body, position + 1)[0]
+    position += 5
+    if length * kind.itemsize > len(body) - position:
+        raise ValueError("an array is longer than the message")
+    if length >= 0:
+        columns.bursts[row] = np.frombuffer(body, kind, length, position).copy()
+    return position + max(length, 0) * kind.itemsize
 
 
 def _describe(variant: ua.Variant) -> str | None:

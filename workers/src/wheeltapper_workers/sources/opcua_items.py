@@ -139,7 +139,7 @@ class Items:
         within = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         series = self._rows[self._starts[handle][row] + within]
         status = changes.status[row]
-        text = changes.text
+        text, bursts = changes.text, changes.bursts
         return RawBatch(
             series=series,
             source_time_ns=changes.time_ns[row],
@@ -150,6 +150,7 @@ class Items:
             initial=initial[row],
             lost_before=words.lost_before(status),
             text={at: text[one] for at, one in enumerate(row.tolist()) if one in text} if text else {},
+            bursts={at: bursts[one] for at, one in enumerate(row.tolist()) if one in bursts} if bursts else {},
         )
 
     def problems(self, endpoint: str) -> list[SeriesProblem]:

@@ -82,7 +82,7 @@ async def _write(
     raw: RawBatch, state: ContractState, table: SeriesTable, writers: dict[Line, FencedWriter], number: int
 ) -> tuple[ContractState, int]:
     state, checked = check(state, raw, table)
-    for line, block in checked.blocks(table).items():
+    for line, block in checked.blocks(table):
         writer = writers[line]
         if number > int(writer.last_input.partition(":")[0] or 0):
             await writer.write(to_bytes(block), {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: ""})
