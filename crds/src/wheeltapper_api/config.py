@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -213,6 +214,11 @@ class AssetConfig(Model):
     stale_after_ns: dict[str, int]
     models: list[AssetModelConfig]
     maintenance: list[tuple[str, str]] = []
+
+    @cached_property
+    def samples_per_second(self) -> float:
+        """What its signals' contracts promise."""
+        return sum(1e9 / interval for interval in self.signals.values())
 
 
 class LineConfig(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -52,6 +53,7 @@ class Model(BaseModel):
     )
 
 
+@lru_cache(maxsize=4096)
 def duration_ns(text: str) -> int:
     """Nanoseconds of a duration such as ``10s``, ``5m`` or ``30d``.
 

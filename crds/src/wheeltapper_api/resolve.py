@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import TypeVar
 
 from wheeltapper_api.fields import LIBRARY_NAMESPACE
@@ -52,15 +54,18 @@ class Resolver:
     """Lookups over one set of resources."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
-        self._all = tuple(resources)
+        self._kinds: dict[type[Resource], list[Resource]] = {}
+        for resource in resources:
+            self._kinds.setdefault(type(resource), []).append(resource)
         policies = sorted(self.of_kind(TenantPolicy), key=lambda policy: policy.name)
         self._tenants = {p.tenant_namespace: Tenant(p.name, p.tenant_namespace, p) for p in policies}
         only = next(iter(self._tenants)) if len(self._tenants) == 1 else ""
         self._default_namespace = only
-        self._by_name = {(type(r), self.namespace(r), r.name): r for r in self._all}
-        self._names: dict[tuple[type[Resource], str], list[str]] = {}
-        for kind, namespace, name in sorted(self._by_name, key=lambda key: key[2]):
-            self._names.setdefault((kind, namespace), []).append(name)
+        self._by_name = {
+            (kind, r.metadata.namespace or self._default(kind), r.metadata.name): r
+            for kind, resources in self._kinds.items()
+            for r in resources
+        }
         self._models: dict[tuple[str, str], list[FailureModel]] = {}
         for model in self.of_kind(FailureModel):
             self._models.setdefault((self.namespace(model), model.spec.asset_class), []).append(model)
@@ -68,11 +73,21 @@ class Resolver:
 
     def of_kind(self, kind: type[R]) -> Iterator[R]:
         """Resources of a kind, in the order given."""
-        return (resource for resource in self._all if isinstance(resource, kind))
+        return (resource for resource in self._kinds.get(kind, ()) if isinstance(resource, kind))
 
     def namespace(self, resource: Resource) -> str:
         """Namespace of a resource; one without belongs to the only tenant, if there is only one."""
-        return resource.namespace or ("" if isinstance(resource, TenantPolicy) else self._default_namespace)
+        return resource.metadata.namespace or self._default(type(resource))
+
+    def _default(self, kind: type[Resource]) -> str:
+        return "" if kind is TenantPolicy else self._default_namespace
+
+    @cached_property
+    def _names(self) -> dict[tuple[type[Resource], str], list[str]]:
+        found: dict[tuple[type[Resource], str], list[str]] = {}
+        for kind, namespace, name in sorted(self._by_name, key=itemgetter(2)):
+            found.setdefault((kind, namespace), []).append(name)
+        return found
 
     def tenants(self) -> list[Tenant]:
         """Tenants by name."""

@@ -4,6 +4,6 @@ What cannot be compiled is left out, so that one wrong twin does not stop its ne
 says what is wrong with it.
 """
 
-from wheeltapper_operator.compile.plan import compile_plan
+from wheeltapper_operator.compile.plan import Compiler, compile_plan
 
-__all__ = ["compile_plan"]
+__all__ = ["Compiler", "compile_plan"]

@@ -28,7 +28,6 @@ from wheeltapper_api.kinds.failuremodel import Action, Clear, SeverityBand
 from wheeltapper_api.resolve import Binding
 from wheeltapper_api.wire import Line, RecommendedAction
 
-
 _PLAIN_NUMBERS = frozenset(
     {
         Function.KURTOSIS,
@@ -51,7 +50,6 @@ def line_config(
     """Config of a line."""
     pipeline = pipeline_config(asset_class)
     resolutions = {feature.name: feature.resolution for feature in pipeline.features}
-    used = {entry.name for asset in assets for entry in asset.models}
     return LineConfig(
         line=line,
         plant_title=plant.spec.title,
@@ -59,8 +57,12 @@ def line_config(
         class_title=asset_class.spec.title,
         pipeline=pipeline,
         assets=assets,
-        models=[model_config(model, resolutions) for model in models if model.name in used],
+        models=[model_config(model, resolutions) for model in models if _used(model, assets)],
     )
+
+
+def _used(model: FailureModel, assets: list[AssetConfig]) -> bool:
+    return any(entry.name == model.name for asset in assets for entry in asset.models)
 
 
 def pipeline_config(asset_class: AssetClass) -> PipelineConfig:
@@ -72,9 +74,7 @@ def pipeline_config(asset_class: AssetClass) -> PipelineConfig:
     return PipelineConfig(
         every_ns=duration_ns(spec.pipeline.every),
         lateness_ns=duration_ns(spec.pipeline.lateness),
-        signals=[
-            SignalConfig(name=s.name, title=s.title or s.name, unit=s.unit, kind=s.kind) for s in spec.signals
-        ],
+        signals=[SignalConfig(name=s.name, title=s.title or s.name, unit=s.unit, kind=s.kind) for s in spec.signals],
         features=features,
         modes=[_mode(mode, feature_units) for mode in spec.modes],
     )

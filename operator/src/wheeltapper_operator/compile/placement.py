@@ -39,7 +39,7 @@ def place(tenant: str, lines: list[LineConfig], collectors: list[CollectorConfig
 
 def samples_per_second(lines: Iterable[LineConfig]) -> float:
     """Samples a second that the contracts promise."""
-    return sum(1e9 / interval for line in lines for asset in line.assets for interval in asset.signals.values())
+    return sum(asset.samples_per_second for line in lines for asset in line.assets)
 
 
 def _collect(tenant: str, collector: CollectorConfig) -> WorkerConfig:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import is_, itemgetter
 
 from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
-from wheeltapper_api.config import CollectorConfig, LineConfig, Role, SeriesConfig, WorkerConfig
+from wheeltapper_api.config import AssetConfig, CollectorConfig, LineConfig, Role, SeriesConfig, WorkerConfig
 from wheeltapper_api.fields import duration_ns, size_bytes
-from wheeltapper_api.kinds import AssetClass, AssetTwin, Plant, Resource
+from wheeltapper_api.kinds import AssetTwin, Plant, Resource
 from wheeltapper_api.plan import Plan, TenantPlan
 from wheeltapper_api.resolve import Resolver, Tenant
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Line, Stage
@@ -25,6 +29,69 @@ _STOP_ORDER = {Role.COLLECT: 0, Role.FEATURIZE: 1, Role.SCORE: 2, Role.ALERT: 3,
 Group = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What one twin comes to: its asset, and its series by connection."""
+
+    twin: AssetTwin
+    asset: AssetConfig
+    series: dict[str, list[SeriesConfig]]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Twins of one class at one plant, and the objects that decide what they come to."""
+
+    context: tuple[Resource, ...]
+    compiled: dict[str, _Compiled]
+    line: LineConfig | None = None
+
+
+class Compiler:
+    """Compiles again and again; what rests on the very same objects as the last time is taken over.
+
+    Resources do not change, so an object that is still the same one says the same. The result is that of
+    :func:`compile_plan` to the byte.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, Group], _Group] = {}
+
+    def compile(self, resources: Iterable[Resource]) -> Plan:
+        """Plan of the resources."""
+        resolver = Resolver(resources)
+        twins: dict[str, list[AssetTwin]] = {}
+        for twin in resolver.of_kind(AssetTwin):
+            twins.setdefault(resolver.namespace(twin), []).append(twin)
+        before, self._groups = self._groups, {}
+        with _no_collection():
+            plans = [self._tenant(resolver, t, twins.get(t.namespace, []), before) for t in resolver.tenants()]
+        return Plan(tenants=plans)
+
+    def _tenant(
+        self,
+        resolver: Resolver,
+        tenant: Tenant,
+        twins: list[AssetTwin],
+        before: dict[tuple[str, Group], _Group],
+    ) -> TenantPlan:
+        members: dict[Group, list[AssetTwin]] = {}
+        for twin in sorted(twins, key=lambda twin: twin.metadata.name):
+            members.setdefault((twin.spec.plant, twin.spec.asset_class), []).append(twin)
+        lines: list[LineConfig] = []
+        series: dict[Group, list[SeriesConfig]] = {}
+        for names, own in sorted(members.items()):
+            group = _group(resolver, tenant, own, before.get((tenant.name, names)))
+            if group is None or group.line is None:
+                continue
+            self._groups[tenant.name, names] = group
+            lines.append(group.line)
+            for compiled in group.compiled.values():
+                for connection, read in compiled.series.items():
+                    series.setdefault((names[0], connection), []).extend(read)
+        return _tenant_plan(tenant, lines, _collectors(resolver, tenant, series))
+
+
 def compile_plan(resources: Iterable[Resource]) -> Plan:
     """Plan of the resources. Pure; equal resources in any order give equal bytes.
 
@@ -33,16 +100,22 @@ def compile_plan(resources: Iterable[Resource]) -> Plan:
     resources
         Those that passed :func:`wheeltapper_api.checks.check`, or not: a twin without class or plant is left out.
     """
-    resolver = Resolver(resources)
-    twins: dict[str, list[AssetTwin]] = {}
-    for twin in resolver.of_kind(AssetTwin):
-        twins.setdefault(resolver.namespace(twin), []).append(twin)
-    return Plan(tenants=[_tenant(resolver, t, twins.get(t.namespace, [])) for t in resolver.tenants()])
+    return Compiler().compile(resources)
 
 
-def _tenant(resolver: Resolver, tenant: Tenant, twins: list[AssetTwin]) -> TenantPlan:
-    lines, series = _lines(resolver, tenant, sorted(twins, key=lambda twin: twin.name))
-    collectors = _collectors(resolver, tenant, series)
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the cyclic garbage collector off: half a million small objects and no cycle would only be counted anew."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _tenant_plan(tenant: Tenant, lines: list[LineConfig], collectors: list[CollectorConfig]) -> TenantPlan:
     workers = place(tenant.name, lines, collectors)
     return TenantPlan(
         tenant=tenant.name,
@@ -57,52 +130,50 @@ def _tenant(resolver: Resolver, tenant: Tenant, twins: list[AssetTwin]) -> Tenan
     )
 
 
-def _lines(
-    resolver: Resolver, tenant: Tenant, twins: list[AssetTwin]
-) -> tuple[list[LineConfig], dict[Group, list[SeriesConfig]]]:
-    """Lines of a tenant, and the series of each (plant, connection)."""
-    groups: dict[Group, list[AssetTwin]] = {}
-    for twin in twins:
-        groups.setdefault((twin.spec.plant, twin.spec.asset_class), []).append(twin)
-    lines: list[LineConfig] = []
-    series: dict[Group, list[SeriesConfig]] = {}
-    for (plant_name, class_name), members in sorted(groups.items()):
-        plant, asset_class = resolver.plant(members[0]), resolver.asset_class(members[0])
-        if plant is None or asset_class is None:
-            continue
-        line = Line(tenant=tenant.name, plant=plant_name, asset_class=class_name)
-        lines.append(_line(resolver, line, plant, asset_class, members, series))
-    return lines, series
-
-
-def _line(
-    resolver: Resolver,
-    line: Line,
-    plant: Plant,
-    asset_class: AssetClass,
-    twins: list[AssetTwin],
-    series: dict[Group, list[SeriesConfig]],
-) -> LineConfig:
-    assets = []
+def _group(resolver: Resolver, tenant: Tenant, twins: list[AssetTwin], before: _Group | None) -> _Group | None:
+    """Line of twins of one class at one plant; none if there is no such class or plant."""
+    plant, asset_class = resolver.plant(twins[0]), resolver.asset_class(twins[0])
+    if plant is None or asset_class is None:
+        return None
+    models = resolver.class_models(tenant.namespace, asset_class.name)
+    context = (plant, asset_class, tenant.policy, *models)
+    if before is None or not _same(before.context, context):
+        before = _Group(context, {})
+    line = Line(tenant=tenant.name, plant=plant.name, asset_class=asset_class.name)
     features = {feature.name for feature in asset_class.spec.pipeline.features}
+    group = _Group(context, {})
     for twin in twins:
-        bindings = resolver.bindings(twin)
-        models = [
-            (model, override)
-            for model, override in resolver.failure_models(twin)
-            if all(entry.feature in features for entry in model.spec.inputs)
-        ]
-        assets.append(asset_config(twin, bindings, models))
-        for binding in bindings:
-            read = series.setdefault((plant.name, binding.connection), [])
-            read.append(series_config(line, twin, binding))
-    models_of_class = resolver.class_models(resolver.namespace(twins[0]), asset_class.name)
-    return line_config(line, plant, asset_class, models_of_class, assets)
+        known = before.compiled.get(twin.metadata.name)
+        if known is None or known.twin is not twin:
+            known = _compiled(resolver, line, twin, features)
+        group.compiled[twin.metadata.name] = known
+    if before.line is not None and _same(tuple(before.compiled.values()), tuple(group.compiled.values())):
+        group.line = before.line
+    else:
+        group.line = line_config(line, plant, asset_class, models, [c.asset for c in group.compiled.values()])
+    return group
+
+
+def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _compiled(resolver: Resolver, line: Line, twin: AssetTwin, features: set[str]) -> _Compiled:
+    bindings = resolver.bindings(twin)
+    models = [
+        (model, override)
+        for model, override in resolver.failure_models(twin)
+        if all(entry.feature in features for entry in model.spec.inputs)
+    ]
+    series: dict[str, list[SeriesConfig]] = {}
+    for binding in sorted(bindings, key=lambda binding: binding.signal.name):
+        series.setdefault(binding.connection, []).append(series_config(line, twin, binding))
+    return _Compiled(twin, asset_config(twin, bindings, models), series)
 
 
 def _collectors(resolver: Resolver, tenant: Tenant, series: dict[Group, list[SeriesConfig]]) -> list[CollectorConfig]:
     found = []
-    for (plant_name, connection_name), read in sorted(series.items()):
+    for (plant_name, connection_name), read in sorted(series.items(), key=itemgetter(0)):
         plant = resolver.find(Plant, tenant.namespace, plant_name)
         connection = next((c for c in plant.spec.connections if c.name == connection_name), None) if plant else None
         if plant is not None and connection is not None:
