@@ -13,7 +13,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from wheeltapper_workers.runtime.step import Snapshot
 
 log = logging.getLogger(__name__)
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
+_HEADER: Final = {"layout", "position", "generation", "version", "document", "sha256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,20 @@ class CheckpointStore:
             self._newest.replace(self._previous)
         fresh.replace(self._newest)
 
+    def try_save(self, checkpoint: Checkpoint) -> str:
+        """Write a checkpoint; returns what is wrong and what it means if that fails, else an empty text.
+
+        A full disk is no reason to stop: the work goes on from memory, and only a restart has more to do again.
+        """
+        try:
+            self.save(checkpoint)
+        except OSError as error:
+            return (
+                f"The state cannot be saved to {self._newest.parent}: {error.strerror or error}. The work goes on; "
+                "after a restart what came since the last saved state is done again. Free space or mend the folder"
+            )
+        return ""
+
     def load(self, version: int) -> Checkpoint | None:
         """Newest checkpoint that is whole and of the step's version; None if there is none."""
         for path in (self._newest, self._previous):
@@ -81,9 +96,19 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "generation": checkpoint.generation,
         "version": checkpoint.version,
         "document": checkpoint.snapshot.document,
-        "sha256": hashlib.sha256(body).hexdigest(),
     }
-    return json.dumps(header, sort_keys=True, allow_nan=False).encode() + b"\n" + body
+    header["sha256"] = _digest(header, body)
+    return _text(header) + b"\n" + body
+
+
+def _digest(header: dict[str, Any], body: bytes) -> str:
+    """Digest of all of a checkpoint: a position that has changed is as bad as an array that has."""
+    said = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(_text(said) + b"\n" + body).hexdigest()
+
+
+def _text(header: dict[str, Any]) -> bytes:
+    return json.dumps(header, sort_keys=True, allow_nan=False).encode()
 
 
 def decode(data: bytes) -> Checkpoint:
@@ -97,11 +122,13 @@ def decode(data: bytes) -> Checkpoint:
     line, _, body = data.partition(b"\n")
     try:
         header = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("its first line is not JSON") from error
     if not isinstance(header, dict) or header.get("layout") != _LAYOUT:
         raise ValueError("it is of another layout")
-    if hashlib.sha256(body).hexdigest() != header["sha256"]:
+    if header.keys() != _HEADER:
+        raise ValueError("its first line is not that of a checkpoint")
+    if _digest(header, body) != header["sha256"]:
         raise ValueError("its content does not have the digest it states")
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         snapshot = Snapshot({name: arrays[name] for name in arrays.files}, header["document"])

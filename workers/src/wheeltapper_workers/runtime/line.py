@@ -59,6 +59,8 @@ class Progress:
     outputs: int = 0
     refused: int = 0
     last_refusal: str = ""
+    problem: str = ""
+    """Why the state cannot be saved; empty while it can."""
 
 
 class LineRole:
@@ -149,9 +151,15 @@ class LineRole:
         now = time.monotonic_ns()
         if self.progress.position == self._saved_position or (not force and now - self._saved_ns < CHECKPOINT_NS):
             return
+        self._saved_ns = now
         snapshot = self._step.snapshot(self._state)
-        self._store.save(Checkpoint(self.progress.position, self._generation, self._step.version, snapshot))
-        self._saved_ns, self._saved_position = now, self.progress.position
+        checkpoint = Checkpoint(self.progress.position, self._generation, self._step.version, snapshot)
+        problem = self._store.try_save(checkpoint)
+        if problem and not self.progress.problem:
+            log.warning("%s: %s", self.name, problem)
+        self.progress.problem = problem
+        if not problem:
+            self._saved_position = checkpoint.position
 
     def summary(self) -> dict[str, Any]:
         """For the status document."""
@@ -164,6 +172,7 @@ class LineRole:
             "outputs": self.progress.outputs,
             "refused": self.progress.refused,
             "lastRefusal": self.progress.last_refusal,
+            "problem": self.progress.problem,
             "summary": self._step.summary(self._state) if self._state is not None else {},
         }
 

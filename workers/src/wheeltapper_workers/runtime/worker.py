@@ -191,8 +191,9 @@ class Worker:
             config = WorkerConfig.model_validate_json(message.data)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            self._problem = f"The config document (revision {message.sequence}) cannot be read: {where}: {first['msg']}"
+            where = "".join(f"{part}." for part in first["loc"])[:-1]
+            said = f"{where}: {first['msg']}" if where else first["msg"]
+            self._problem = f"The config document (revision {message.sequence}) cannot be read: {said}"
             log.warning("%s; the one before it stays in force", self._problem)
             return None
         self._problem = ""

@@ -55,6 +55,7 @@ class Collector:
         self._source: Source | None = None
         self._blocks = 0
         self._saved_ns = 0
+        self._problem = ""
         self._told: set[tuple[str, str, str]] = set()
         self._stale_after = _stale_after(config)
 
@@ -108,6 +109,7 @@ class Collector:
             "samples": int(self._state.samples.sum()),
             "duplicates": int(self._state.duplicates.sum()),
             "blocks": self._blocks,
+            "problem": self._problem,
             "problemCount": len(found),
             "problems": [asdict(problem) for problem in found[:_SHOWN_PROBLEMS]],
         }
@@ -165,7 +167,10 @@ class Collector:
             "config": self._config.model_dump(mode="json"),
             "lastText": {str(position): text for position, text in self._state.last_text.items()},
         }
-        self._store.save(Checkpoint(0, "", _VERSION, Snapshot(arrays, document)))
+        problem = self._store.try_save(Checkpoint(0, "", _VERSION, Snapshot(arrays, document)))
+        if problem and not self._problem:
+            log.warning("%s: %s", self._config.name, problem)
+        self._problem = problem
         self._saved_ns = time.monotonic_ns()
 
 

@@ -1,0 +1,95 @@
+"""A config document that cannot be read is told with its field; the one before it stays, and a good one mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import numpy as np
+import pytest
+
+from tests.support.lines import LINE, healthy, line_config
+from tests.support.waiting import until
+from wheeltapper_api.config import Role, WorkerConfig
+from wheeltapper_api.wire import CONFIG_BUCKET, Stage
+from wheeltapper_workers.main import make_parts, make_step
+from wheeltapper_workers.runtime import jetstream
+from wheeltapper_workers.runtime.blocks import to_bytes
+from wheeltapper_workers.runtime.worker import Environment, Worker
+
+NAME = "northwater-riverside-analyse"
+
+
+def document(**fields):
+    config = WorkerConfig(
+        worker=NAME, tenant="northwater", roles=[Role.FEATURIZE, Role.SCORE, Role.ALERT], lines=[line_config()]
+    )
+    return config.model_copy(update=fields).model_dump_json().encode()
+
+
+@contextlib.asynccontextmanager
+async def worker(server, tmp_path):
+    environment = Environment(NAME, server.url, server.credentials, tmp_path / "state", "", tmp_path)
+    client = await jetstream.connect(server.url, server.credentials, "test")
+    one = Worker(environment, client, make_step, make_parts)
+    task = asyncio.create_task(one.run())
+    try:
+        yield one, task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await client.close()
+
+
+async def put(client, data):
+    await client.jetstream().publish(f"$KV.{CONFIG_BUCKET}.{NAME}", data)
+
+
+def position(one):
+    parts = one.status()["parts"]
+    return max((part["position"] for key, part in parts.items() if key.startswith("featurize")), default=-1)
+
+
+GARBAGE = [
+    (b"\x00\xffnot json", "JSON"),
+    (b"{}", "worker"),
+    (document().replace(b'"everyNs"', b'"every"'), "everyNs"),
+    (document()[: len(document()) // 2], "JSON"),
+    (b"[" * 100_000, "recursion"),
+    (b"9" * 2_000_000, ""),
+    (document().replace(b'"mean"', b'"median"'), "lines.0.pipeline.features.0.function"),
+    (b'{"worker": NaN}', ""),
+]
+
+
+async def test_the_one_before_stays_in_force_through_all_of_it(server, tmp_path):
+    batches = [healthy(100).take(part).batch() for part in np.array_split(np.arange(600), 1 + len(GARBAGE))]
+    client = await server.connect()
+    await put(client, document())
+    async with worker(server, tmp_path) as (one, task):
+        await until(lambda: one.status()["generation"])
+        generation = one.status()["generation"]
+        for number, (garbage, named) in enumerate(GARBAGE, 1):
+            await put(client, garbage)
+            await until(lambda number=number: f"revision {number + 1})" in one.status()["problem"])
+            assert named in one.status()["problem"]
+            await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(batches[number - 1]))
+            await until(lambda number=number: position(one) >= number)
+            assert one.status()["generation"] == generation
+            assert not task.done()
+        await put(client, document(lines=[line_config(["p-1"])]))
+        await until(lambda: one.status()["generation"] != generation)
+        assert one.status()["problem"] == ""
+    await client.close()
+
+
+@pytest.mark.parametrize("garbage", [b"junk", b""])
+async def test_a_worker_whose_only_document_is_damaged_waits_for_a_good_one(server, tmp_path, garbage):
+    client = await server.connect()
+    await put(client, garbage)
+    async with worker(server, tmp_path) as (one, task):
+        await asyncio.wait([task], timeout=1.5)
+        assert not task.done()
+        await put(client, document())
+        await until(lambda: one.status()["generation"])
+    await client.close()
