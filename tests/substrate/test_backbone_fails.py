@@ -14,6 +14,7 @@ import nats
 import nats.errors
 import pytest
 
+from tests.support.disks import fill, small_disk
 from tests.support.plans import deployment, tenant_plan
 from tests.support.waiting import until
 from wheeltapper_api.wire import CONFIG_BUCKET
@@ -146,6 +147,32 @@ async def test_missing_server_program_comes_with_a_remedy(running, monkeypatch):
 async def test_too_little_disk_is_explained(running, monkeypatch):
     with pytest.raises(SubstrateError, match=r"refuses the stream TELEMETRY: .*lower spec.limits.storage"):
         await running([tenant_plan(max_bytes=2**55)])
+
+
+async def test_full_disk_is_told_and_room_brings_all_of_it_back(running, tmp_path, caplog):
+    with small_disk(tmp_path / "backbone", 24) as disk:
+        one = await running()
+        client = await one.connect()
+        stream = client.jetstream()
+
+        async def store(number: int) -> int:
+            data = bytes([number]) * 20_000
+            stored = await jetstream.insist(lambda: stream.publish("telemetry.x", data, timeout=0.5), what="Publishing")
+            return stored.seq
+
+        assert [await store(number) for number in range(3)] == [1, 2, 3]
+        ballast, first = fill(disk), one.pid
+        waiting = asyncio.create_task(store(3))
+        await until(lambda: "is full" in one.substrate.problem, 20, "the word on the full disk")
+        assert "Free 2 MiB" in caplog.text
+        assert not waiting.done()
+        ballast.unlink()
+        await one.until_back(first)
+        assert await asyncio.wait_for(waiting, 20) == 4
+        assert one.substrate.problem == ""
+        assert [(await stream.get_msg("TELEMETRY", seq)).data[0] for seq in (1, 2, 3, 4)] == [0, 1, 2, 3]
+        await client.close()
+        await one.substrate.stop()
 
 
 async def test_strangers_and_neighbours_are_kept_out(running):

@@ -18,6 +18,7 @@ from wheeltapper_edge.command import Command, SubstrateError
 from wheeltapper_edge.private import write_secret
 from wheeltapper_edge.substrates.processes.binding import bind
 from wheeltapper_edge.substrates.processes.files import RunLock
+from wheeltapper_edge.substrates.processes.room import DiskGuard
 from wheeltapper_edge.substrates.processes.supervisor import State, Supervisor
 
 Deployment = Mapping[str, Any]
@@ -34,11 +35,13 @@ class ProcessSubstrate:
         self._state = state.absolute()
         self._lock = RunLock(self._state)
         try:
-            self._supervisor = Supervisor(self._state / "logs", on_line)
+            self._supervisor = Supervisor(self._state / "logs", self._hear)
         except OSError as error:
             self._lock.release()
             raise SubstrateError(f"The folder {self._state / 'logs'} cannot be written: {error.strerror}") from error
+        self._on_line = on_line
         self._backbone: Backbone | None = None
+        self._guard: DiskGuard | None = None
 
     @property
     def secrets(self) -> Path:
@@ -66,6 +69,7 @@ class ProcessSubstrate:
         if not tenants:
             raise SubstrateError("There is no twin to run: no tenant has an AssetTwin")
         backbone = self._backbone = Backbone(self._state / "backbone", [tenant.tenant for tenant in tenants])
+        self._guard = DiskGuard(self._state / "backbone", self._restart_backbone)
         await self._supervisor.apply([backbone.command()])
         await self._open(backbone)
         await self.ensure(tenants)
@@ -115,12 +119,27 @@ class ProcessSubstrate:
         """State of every process, the backbone's among them."""
         return self._supervisor.status()
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with the machine underneath and what to do, or nothing."""
+        return self._guard.problem if self._guard else ""
+
     async def stop(self) -> None:
         """Stop everything in order; nothing is left behind."""
         try:
+            if self._guard is not None:
+                await self._guard.stop()
             await self._supervisor.stop()
         finally:
             self._lock.release()
+
+    def _hear(self, name: str, line: str) -> None:
+        if name == NAME and self._guard is not None:
+            self._guard.hear(line)
+        self._on_line(name, line)
+
+    def _restart_backbone(self) -> None:
+        self._supervisor.send_signal(NAME, signal.SIGTERM)  # the supervisor starts it again
 
     def _backbone_fails(self) -> bool:
         state = self._supervisor.status()[NAME]
