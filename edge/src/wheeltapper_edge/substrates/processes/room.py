@@ -54,7 +54,7 @@ class DiskGuard:
     async def _watch(self) -> None:
         while True:
             await self._full.wait()
-            while shutil.disk_usage(self._folder).free < _wanted(self._folder):
+            while shutil.disk_usage(self._folder).free < _wanted(self._folder):  # noqa: ASYNC110 - a disk tells nobody
                 await asyncio.sleep(_LOOK_SECONDS)
             log.warning("The disk of %s has room again; the backbone is started anew", self._folder)
             self._full.clear()
