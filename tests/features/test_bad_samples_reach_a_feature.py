@@ -89,4 +89,4 @@ def test_assets_of_other_lines_are_not_taken():
     step = FeaturizeStep(line_config(["p-9"]))
     state, outputs = drive(step, step.initial(line_config(["p-9"])), [samples.batch()])
     assert outputs == []
-    assert len(state.samples) == 0
+    assert len(state.buffer) == 0

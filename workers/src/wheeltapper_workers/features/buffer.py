@@ -1,7 +1,8 @@
-"""Samples waiting for their windows, as columns over all series of a line.
+"""Samples waiting for their windows: each series has a slot of its own in flat columns.
 
-A series is one signal of one asset, numbered ``asset * signals + signal``. The buffer is kept sorted by series, source
-time and ordinal, so that a window of a series is a slice.
+A series is one track of one asset. Its samples lie side by side, sorted by source time and ordinal, so a window is a
+slice. What comes in order, nearly everything, is written behind what is there; only series with a sample out of order
+are sorted anew. What no window needs any more is let go of by moving the slot's beginning, and overwritten later.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from wheeltapper_api.wire import UNUSABLE
+
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 _COLUMNS: Final[dict[str, Any]] = {
     "series": np.int64,
     "time": np.int64,
-    "ordinal": np.int64,
+    "ordinal": np.uint32,
     "value": np.float64,
-    "quality": np.int64,
+    "quality": np.uint16,
     "sequence": np.int64,
     "received": np.int64,
 }
+_STORED: Final = tuple(name for name in _COLUMNS if name != "series")
+_LEAST_CAPACITY: Final = 8
+_BEFORE_ALL: Final = np.iinfo(np.int64).min
 
 
 @dataclass(slots=True)
@@ -32,9 +39,9 @@ class Samples:
 
     series: I64
     time: I64
-    ordinal: I64
+    ordinal: npt.NDArray[np.uint32]
     value: F64
-    quality: I64
+    quality: npt.NDArray[np.uint16]
     sequence: I64
     received: I64
 
@@ -56,69 +63,250 @@ class Samples:
         """Samples by position or mask."""
         return Samples(**{name: column[selection] for name, column in self.columns().items()})
 
-    def merge(self, *others: Samples) -> Samples:
-        """All, sorted by series, time and ordinal; of samples with one identity only the first is kept."""
-        columns = [samples.columns() for samples in (self, *others)]
-        both = Samples(**{name: np.concatenate([one[name] for one in columns]) for name in _COLUMNS})
-        order = np.lexsort((both.ordinal, both.time, both.series))
-        both = both.take(order)
-        if len(order) < 2:
-            return both
-        repeated = (
-            (both.series[1:] == both.series[:-1])
-            & (both.time[1:] == both.time[:-1])
-            & (both.ordinal[1:] == both.ordinal[:-1])
-        )
-        return both.take(np.concatenate(([True], ~repeated))) if repeated.any() else both
-
     def __len__(self) -> int:
         return len(self.series)
 
 
-def positions(samples: Samples, series: I64, time: I64) -> I64:
-    """Position of the first sample of each series at or after each time.
+@dataclass(frozen=True, slots=True)
+class View:
+    """Times and values in flat columns; series i has the places ``low[i]`` to ``high[i]`` (excluded)."""
 
-    A binary search of all queries side by side, each within its own series.
+    time: I64
+    value: F64
+    low: I64
+    high: I64
+
+    def positions(self, series: I64, time: I64) -> I64:
+        """Place of the first sample of each series at or after each time: a binary search of all side by side."""
+        low, high = self.low[series], self.high[series]
+        if not len(self.time):
+            return low
+        while (searching := low < high).any():
+            middle = np.minimum((low + high) >> 1, len(self.time) - 1)
+            before = searching & (self.time[middle] < time)
+            low = np.where(before, middle + 1, low)
+            high = np.where(searching & ~before, middle, high)
+        return low
+
+    def with_previous(self, series: I64, places: I64) -> I64:
+        """Places moved back by one where the series has a sample before."""
+        return np.where(places > self.low[series], places - 1, places)
+
+
+class Buffer:
+    """Slots of all series. Used up by its methods: they change it in place.
+
+    Parameters
+    ----------
+    capacity : int64[series]
+        Samples each slot has room for at first; a slot grows when it must.
     """
-    low = np.searchsorted(samples.series, series, side="left")
-    high = np.searchsorted(samples.series, series, side="right")
-    if not len(samples):
-        return np.asarray(low, np.int64)
-    while (searching := low < high).any():
-        middle = np.minimum((low + high) >> 1, len(samples) - 1)
-        before = searching & (samples.time[middle] < time)
-        low = np.where(before, middle + 1, low)
-        high = np.where(searching & ~before, middle, high)
-    return np.asarray(low, np.int64)
+
+    def __init__(self, capacity: I64) -> None:
+        self._first = np.zeros(len(capacity), np.int64)
+        self._count = np.zeros(len(capacity), np.int64)
+        self._dirty = np.zeros(len(capacity), np.bool_)
+        """Series that may hold samples no feature may use."""
+        self._ordered = np.ones(len(capacity), np.bool_)
+        """Series whose block sequences and receive times grow with their times, too."""
+        self._allocate(np.maximum(capacity, _LEAST_CAPACITY))
+
+    @classmethod
+    def of(cls, samples: Samples, capacity: I64) -> Buffer:
+        """Buffer that holds samples, in any order."""
+        buffer = cls(capacity)
+        buffer.append(samples)
+        return buffer
+
+    def __len__(self) -> int:
+        return int(self._count.sum())
+
+    def append(self, new: Samples) -> None:
+        """Take samples in; of samples with one identity only the first to come is kept."""
+        if not len(new):
+            return
+        # One number a sample, so that a plain sort gives series and order of arrival together.
+        bits = len(new).bit_length()
+        keys = np.sort((new.series << bits) | np.arange(len(new)))
+        order, series = keys & ((1 << bits) - 1), keys >> bits
+        begins = np.flatnonzero(np.concatenate(([True], series[1:] != series[:-1])))
+        present, lengths = series[begins], np.diff(np.append(begins, len(series)))
+        time, received = new.time[order], new.received[order]
+        sequence = new.sequence[order]
+        last = self._last(present)
+        astray = time <= _shifted(time, begins, last["time"])
+        if astray.any():
+            slow = np.zeros(len(self._count), np.bool_)
+            slow[series[astray]] = True
+            self._merge(new.take(order[slow[series]]), np.flatnonzero(slow))
+            if not slow[present].all():
+                self.append(new.take(np.sort(order[~slow[series]])))
+            return
+        back = (received < _shifted(received, begins, last["received"])) | (
+            sequence < _shifted(sequence, begins, last["sequence"])
+        )
+        self._ordered[series[back]] = False
+        self._make_room(present, lengths)
+        rank = np.arange(len(series)) - np.repeat(begins, lengths)
+        places = np.repeat(self._base[present] + self._first[present] + self._count[present], lengths) + rank
+        self._write(places, series, new, order)
+        self._count[present] += lengths
+
+    def samples(self) -> Samples:
+        """All samples, sorted by series, time and ordinal."""
+        places, series = self._places(np.arange(len(self._count)))
+        return Samples(series, **{name: self._columns[name][places] for name in _STORED})
+
+    def view(self) -> View:
+        """Times and values of all samples."""
+        low = self._base + self._first
+        return View(self._columns["time"], self._columns["value"], low, low + self._count)
+
+    def good(self, everything: View) -> View:
+        """Times and values of the samples that features may use; the given view of all if all are such."""
+        dirty = np.flatnonzero(self._dirty & (self._count > 0))
+        if not len(dirty):
+            return everything
+        # Of the few series with others among them the usable ones are copied behind the rest.
+        places, series = self._places(dirty)
+        usable = self._columns["quality"][places] & UNUSABLE == 0
+        kept = places[usable]
+        counts = np.bincount(series[usable], minlength=len(self._count))[dirty]
+        low, high = everything.low.copy(), everything.high.copy()
+        low[dirty] = len(everything.time) + np.cumsum(counts) - counts
+        high[dirty] = low[dirty] + counts
+        time = np.concatenate((everything.time, everything.time[kept]))
+        return View(time, np.concatenate((everything.value, everything.value[kept])), low, high)
+
+    def flags(self, series: I64, starts: I64, ends: I64) -> I64:
+        """Flags of each slice's unusable samples together."""
+        gathered = np.zeros(len(starts), np.int64)
+        asked = np.flatnonzero(self._dirty[series] & (ends > starts))
+        if len(asked):
+            gathered[asked] = _reduced(np.bitwise_or, self._columns["quality"], starts[asked], ends[asked])
+            gathered &= UNUSABLE
+        return gathered
+
+    def origins(self, series: I64, starts: I64, ends: I64) -> tuple[I64, I64, I64]:
+        """First and last block sequence, newest receive time of each slice; the largest int64, 0, 0 of an empty one."""
+        first = np.full(len(starts), np.iinfo(np.int64).max)
+        last, received = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
+        sequences, receipts = self._columns["sequence"], self._columns["received"]
+        filled = ends > starts
+        easy = np.flatnonzero(filled & self._ordered[series])
+        first[easy], last[easy] = sequences[starts[easy]], sequences[ends[easy] - 1]
+        received[easy] = receipts[ends[easy] - 1]
+        hard = np.flatnonzero(filled & ~self._ordered[series])
+        if len(hard):
+            slices = starts[hard], ends[hard]
+            first[hard] = _reduced(np.minimum, sequences, *slices)
+            last[hard] = _reduced(np.maximum, sequences, *slices)
+            received[hard] = _reduced(np.maximum, receipts, *slices)
+        return first, last, received
+
+    def forget(self, before: I64, carried: Bools) -> None:
+        """Let go of samples before a time of each series; of carried ones the newest usable one before it stays."""
+        everything = self.view()
+        places = everything.positions(np.arange(len(self._count)), before)
+        previous = places - 1
+        looking = carried & (previous >= everything.low)
+        quality = self._columns["quality"]
+        while (bad := looking & (quality[np.maximum(previous, 0)] & UNUSABLE != 0)).any():
+            previous = np.where(bad, previous - 1, previous)
+            looking &= previous >= everything.low
+        places = np.where(looking, previous, places)
+        gone = places - everything.low
+        self._first += gone
+        self._count -= gone
+        empty = self._count == 0
+        self._first[empty] = 0
+        self._dirty[empty] = False
+        self._ordered[empty] = True
+
+    def _last(self, series: I64) -> dict[str, I64]:
+        """Newest sample's time, receive time and sequence of each series, before all time where there is none."""
+        place = self._base[series] + self._first[series] + self._count[series] - 1
+        empty = self._count[series] == 0
+        place[empty] = 0
+        return {
+            name: np.where(empty, _BEFORE_ALL, self._columns[name][place]) for name in ("time", "received", "sequence")
+        }
+
+    def _merge(self, new: Samples, series: I64) -> None:
+        """Sort series anew together with samples that came out of order."""
+        places, of = self._places(series)
+        old = Samples(of, **{name: self._columns[name][places] for name in _STORED})
+        mine, theirs = old.columns(), new.columns()
+        both = Samples(**{name: np.concatenate((mine[name], theirs[name])) for name in _COLUMNS})
+        order = np.lexsort((both.ordinal, both.time, both.series))
+        same = np.zeros(len(order), np.bool_)
+        for position, name in enumerate(("series", "time", "ordinal")):
+            column = getattr(both, name)[order]
+            equal = column[1:] == column[:-1]
+            same[1:] = equal if position == 0 else same[1:] & equal
+        merged = both.take(order[~same])
+        lengths = np.bincount(merged.series, minlength=len(self._count))[series]
+        self._count[series] = 0
+        self._first[series] = 0
+        self._make_room(series, lengths)
+        rank = np.arange(len(merged)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        self._write(np.repeat(self._base[series], lengths) + rank, merged.series, merged, slice(None))
+        self._count[series] = lengths
+        self._ordered[series] = True
+        for column in (merged.sequence, merged.received):
+            falls = (column[1:] < column[:-1]) & (merged.series[1:] == merged.series[:-1])
+            self._ordered[merged.series[1:][falls]] = False
+
+    def _places(self, series: I64) -> tuple[I64, I64]:
+        """Places of all samples of the series, in order, and the series of each."""
+        counts = self._count[series]
+        of = np.repeat(series, counts)
+        rank = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self._base[of] + self._first[of] + rank, of
+
+    def _make_room(self, series: I64, more: I64) -> None:
+        """Make sure that so many samples more fit behind each series."""
+        short = self._first[series] + self._count[series] + more > self._capacity[series]
+        if not short.any():
+            return
+        tight = self._count[series] + more > self._capacity[series] // 2
+        capacity = self._capacity.copy()
+        grown = np.flatnonzero(short & tight)
+        capacity[series[grown]] = 2 * (self._count[series[grown]] + more[grown])
+        # All slots are laid out anew at once: it costs one copy, and slots fill at about the same pace.
+        places, of = self._places(np.arange(len(self._count)))
+        before = {name: self._columns[name][places] for name in _STORED}
+        self._first[:] = 0
+        self._allocate(capacity)
+        places, _ = self._places(np.arange(len(self._count)))
+        for name in _STORED:
+            self._columns[name][places] = before[name]
+        self._dirty[:] = False
+        self._dirty[of[before["quality"] & UNUSABLE != 0]] = True
+
+    def _allocate(self, capacity: I64) -> None:
+        self._capacity = capacity
+        self._base = np.cumsum(capacity) - capacity
+        total = int(capacity.sum())
+        self._columns: dict[str, Any] = {name: np.empty(total, _COLUMNS[name]) for name in _STORED}
+
+    def _write(self, places: I64, series: I64, samples: Samples, order: Any) -> None:
+        for name in _STORED:
+            self._columns[name][places] = getattr(samples, name)[order]
+        self._dirty[series[samples.quality[order] & UNUSABLE != 0]] = True
 
 
-def with_previous(samples: Samples, series: I64, starts: I64) -> I64:
-    """Positions moved back by one where the sample before is of the same series."""
-    if not len(samples):
-        return starts
-    before = np.maximum(starts - 1, 0)
-    return np.where((starts > 0) & (samples.series[before] == series), before, starts)
+def _shifted(column: I64, begins: I64, before: I64) -> I64:
+    """Each row's predecessor in its series; ``before`` where a series begins."""
+    shifted = np.empty_like(column)
+    shifted[1:] = column[:-1]
+    shifted[begins] = before
+    return shifted
 
 
-def extremes(values: I64, starts: I64, ends: I64, empty: int) -> tuple[I64, I64]:
-    """Smallest and largest of each slice of ``values``, ``empty`` where a slice has nothing."""
-    lowest = np.full(len(starts), empty, np.int64)
-    highest = lowest.copy()
-    filled = np.flatnonzero(ends > starts)
-    if len(filled):
-        # reduceat takes pairs; the padding lets a slice end at the very end of the values.
-        bounds = np.stack((starts[filled], ends[filled]), axis=1).reshape(-1)
-        padded = np.concatenate((values, values[-1:]))
-        lowest[filled] = np.minimum.reduceat(padded, bounds)[::2]
-        highest[filled] = np.maximum.reduceat(padded, bounds)[::2]
-    return lowest, highest
-
-
-def flags(quality: I64, starts: I64, ends: I64) -> I64:
-    """All quality flags of each slice together."""
-    gathered = np.zeros(len(starts), np.int64)
-    filled = np.flatnonzero(ends > starts)
-    if len(filled) and quality.any():
-        bounds = np.stack((starts[filled], ends[filled]), axis=1).reshape(-1)
-        gathered[filled] = np.bitwise_or.reduceat(np.concatenate((quality, [0])), bounds)[::2]
-    return gathered
+def _reduced(function: Any, values: npt.NDArray[Any], starts: I64, ends: I64) -> npt.NDArray[Any]:
+    """Reduction of each slice, none of which is empty."""
+    # reduceat takes pairs; the padding lets a slice end at the very end of the values.
+    bounds = np.stack((starts, ends), axis=1).reshape(-1)
+    reduced: npt.NDArray[Any] = function.reduceat(np.append(values, values[-1:]), bounds)[::2]
+    return reduced

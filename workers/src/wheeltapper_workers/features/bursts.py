@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wheeltapper_api.wire import Quality
-from wheeltapper_workers.features.buffer import Samples, positions
+from wheeltapper_workers.features.buffer import Samples, View
 from wheeltapper_workers.features.spectra import measures
 from wheeltapper_workers.features.tracks import SPEED_MEMORY_NS, Track, Tracks
 from wheeltapper_workers.runtime.blocks import Block, codes, numbers
@@ -90,11 +90,11 @@ class Bursts:
         return len(self.asset)
 
 
-def measured(bursts: Bursts, speeds: Samples, tracks: Tracks) -> Samples:
+def measured(bursts: Bursts, speeds: View, tracks: Tracks) -> Samples:
     """Numbers of all tracks of the bursts, as samples at the bursts' times.
 
-    A measure that needs the running speed takes the newest good one at or before the burst, from ``speeds``, samples
-    of which the bad ones are left out; without one it is no number.
+    A measure that needs the running speed takes the newest one of ``speeds`` at or before the burst, usable samples
+    only; without one it is no number.
     """
     columns: list[dict[str, npt.NDArray[Any]]] = []
     start = np.cumsum(bursts.length) - bursts.length
@@ -117,16 +117,15 @@ def measured(bursts: Bursts, speeds: Samples, tracks: Tracks) -> Samples:
     return Samples.from_columns({name: np.concatenate([one[name] for one in columns]) for name in columns[0]})
 
 
-def _running_speed(bursts: Bursts, rows: I64, speeds: Samples, tracks: Tracks, track: Track) -> F64:
+def _running_speed(bursts: Bursts, rows: I64, speeds: View, tracks: Tracks, track: Track) -> F64:
     """Running speed of each burst in Hz, NaN where it is not known."""
     hertz = np.full(len(rows), np.nan)
     if track.speed is None:
         return hertz
     series = bursts.asset[rows] * len(tracks) + tracks.index[Track(track.speed)]
     time = bursts.time[rows]
-    newest = positions(speeds, series, time + 1) - 1
-    there = np.flatnonzero(newest >= 0)
-    there = there[speeds.series[newest[there]] == series[there]]
+    newest = speeds.positions(series, time + 1) - 1
+    there = np.flatnonzero(newest >= speeds.low[series])
     there = there[time[there] - speeds.time[newest[there]] <= SPEED_MEMORY_NS]
     hertz[there] = speeds.value[newest[there]] * track.speed_scale
     return hertz

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wheeltapper_api.config import FeatureConfig, LineConfig
-from wheeltapper_api.wire import UNUSABLE, Quality, Stage
-from wheeltapper_workers.features.buffer import Samples, extremes, flags, positions, with_previous
+from wheeltapper_api.wire import Quality, Stage
+from wheeltapper_workers.features.buffer import Buffer, Samples, View
 from wheeltapper_workers.features.bursts import Bursts, measured
 from wheeltapper_workers.features.held import held_statistics
 from wheeltapper_workers.features.layout import Group, Layout
@@ -45,13 +45,12 @@ Bools = npt.NDArray[np.bool_]
 class FeaturizerState:
     """State of a line.
 
-    ``samples`` are sorted; ``recent`` are those since the last row, as they came. ``bursts`` wait until a row needs
-    them. ``newest``, ``received`` and ``next_end`` are nanoseconds per asset: newest believable source time, newest
-    receive time, and end of the next row. ``late`` counts what came too late for its row.
+    ``bursts`` wait until a row needs them. ``newest``, ``received`` and ``next_end`` are nanoseconds per asset: newest
+    believable source time, newest receive time, and end of the next row. ``late`` counts what came
+    too late for its row.
     """
 
-    samples: Samples
-    recent: tuple[Samples, ...]
+    buffer: Buffer
     bursts: Bursts
     newest: I64
     received: I64
@@ -84,8 +83,7 @@ class FeaturizeStep:
         layout = self.layout = Layout(config)
         count = len(layout.assets)
         return FeaturizerState(
-            Samples.empty(),
-            (),
+            Buffer(layout.capacity),
             Bursts.empty(),
             np.full(count, NEVER),
             np.full(count, NEVER),
@@ -111,10 +109,8 @@ class FeaturizeStep:
         before, after = self.layout, Layout(config)
         index = np.array([before.asset_index.get(name, -1) for name in after.assets], np.int64)
         self.layout = after
-        samples = state.samples.merge(*state.recent)
         return FeaturizerState(
-            _renumber(samples, before, after),
-            (),
+            Buffer.of(_renumber(state.buffer.samples(), before, after), after.capacity),
             _renumber_bursts(state.bursts, before, after),
             replace_rows(state.newest, index, NEVER),
             replace_rows(state.received, index, NEVER),
@@ -125,8 +121,7 @@ class FeaturizeStep:
 
     def snapshot(self, state: FeaturizerState) -> Snapshot:
         """State at rest."""
-        samples = state.samples.merge(*state.recent)
-        arrays = {f"samples.{name}": column for name, column in samples.columns().items()}
+        arrays = {f"samples.{name}": column for name, column in state.buffer.samples().columns().items()}
         arrays |= {f"bursts.{name}": column for name, column in state.bursts.columns().items()}
         arrays |= {"newest": state.newest, "received": state.received, "next_end": state.next_end, "late": state.late}
         arrays |= {"mode": state.modes.mode, "mode_since": state.modes.since, "mode_held": state.modes.held}
@@ -143,8 +138,7 @@ class FeaturizeStep:
         samples = {name[8:]: column for name, column in arrays.items() if name.startswith("samples.")}
         bursts = {name[7:]: column for name, column in arrays.items() if name.startswith("bursts.")}
         return FeaturizerState(
-            Samples.from_columns(samples),
-            (),
+            Buffer.of(Samples.from_columns(samples), layout.capacity),
             Bursts(**bursts),
             arrays["newest"],
             arrays["received"],
@@ -168,7 +162,7 @@ class FeaturizeStep:
                 for i, asset in enumerate(self.layout.assets)
                 if state.newest[i] != NEVER
             },
-            "buffered": len(state.samples) + sum(len(part) for part in state.recent),
+            "buffered": len(state.buffer),
         }
 
     def _arrivals(self, block: Block) -> tuple[Samples, Bursts]:
@@ -241,10 +235,12 @@ class FeaturizeStep:
         np.maximum.at(received, arrived.asset, arrived.received)
         np.add.at(late_count, arrived.asset[late], 1)
         kept = np.flatnonzero(arrived.believed & ~late)
-        count = len(samples)
-        recent = (*state.recent, samples.take(kept)) if count else state.recent
-        waiting = state.bursts.merge(bursts.take(kept)) if len(bursts) else state.bursts
-        return FeaturizerState(state.samples, recent, waiting, newest, received, next_end, late_count, state.modes)
+        waiting = state.bursts
+        if len(bursts):
+            waiting = waiting.merge(bursts.take(kept))
+        else:
+            state.buffer.append(samples if len(kept) == len(samples) else samples.take(kept))
+        return FeaturizerState(state.buffer, waiting, newest, received, next_end, late_count, state.modes)
 
     def _form(self, state: FeaturizerState, watermark: I64, outputs: list[Output]) -> FeaturizerState:
         """Form all rows whose end the watermark has passed, and let go of the samples no later row needs."""
@@ -256,44 +252,32 @@ class FeaturizeStep:
             return state
         rows = _rows(ready, state.next_end, every)
         next_end = state.next_end + ready * every
-        samples, bursts = self._measure(state, next_end - every)
-        values, coverage, quality = self._features(samples, rows)
+        bursts = self._measure(state, next_end - every)
+        values, coverage, quality = self._features(state.buffer, rows)
         modes, mode_rows = self.layout.modes.classify(state.modes, rows.asset, rows.end, values)
-        outputs.append(self._batch(samples, rows, values, coverage, quality, mode_rows))
-        samples = samples.take(self._needed(samples, next_end))
-        return replace(state, samples=samples, recent=(), bursts=bursts, next_end=next_end, modes=modes)
+        outputs.append(self._batch(state.buffer, rows, values, coverage, quality, mode_rows))
+        horizon = (next_end[:, None] - self.layout.tracks.window_ns).reshape(-1)
+        state.buffer.forget(horizon, np.tile(self.layout.tracks.carried, len(next_end)))
+        return replace(state, bursts=bursts, next_end=next_end, modes=modes)
 
-    def _measure(self, state: FeaturizerState, formed: I64) -> tuple[Samples, Bursts]:
-        """All samples, sorted, with the measures of the bursts that lie before the last row formed; the other bursts.
+    def _measure(self, state: FeaturizerState, formed: I64) -> Bursts:
+        """Add the measures of the bursts that lie before the last row formed to the samples; return the other bursts.
 
         A burst is measured no sooner: until then a sample of the running speed may still come.
         """
-        samples = state.samples.merge(*state.recent)
         due = state.bursts.time < formed[state.bursts.asset]
         if not due.any():
-            return samples, state.bursts
-        good = samples.take(samples.quality & UNUSABLE == 0)
-        found = measured(state.bursts.take(np.flatnonzero(due)), good, self.layout.tracks)
-        return samples.merge(found), state.bursts.take(np.flatnonzero(~due))
+            return state.bursts
+        ripe = state.bursts.take(np.flatnonzero(due))
+        state.buffer.append(measured(ripe, state.buffer.good(state.buffer.view()), self.layout.tracks))
+        return state.bursts.take(np.flatnonzero(~due))
 
-    def _needed(self, samples: Samples, next_end: I64) -> Bools:
-        """Samples a later row reads: those of its windows, and of a held value the good one before them."""
-        tracks = self.layout.tracks
-        asset, track = samples.series // self.layout.width, samples.series % self.layout.width
-        needed = samples.time >= next_end[asset] - tracks.window_ns[track]
-        if tracks.carried.any():
-            before = np.flatnonzero(~needed & tracks.carried[track] & (samples.quality & UNUSABLE == 0))
-            series = samples.series[before]
-            newest = np.append(series[1:] != series[:-1], True) if len(before) else before
-            needed[before[newest]] = True
-        return needed
-
-    def _features(self, samples: Samples, rows: Rows) -> tuple[F64, F64, I64]:
+    def _features(self, buffer: Buffer, rows: Rows) -> tuple[F64, F64, I64]:
         """Values, coverage and quality flags, each [rows, features]."""
         layout, features = self.layout, self.layout.pipeline.features
-        clean = not (samples.quality & UNUSABLE).any()
-        good = samples if clean else samples.take(samples.quality & UNUSABLE == 0)
-        tables = [self._group(samples, good, rows, group) for group in layout.groups]
+        every = buffer.view()
+        good = buffer.good(every)
+        tables = [self._group(buffer, every, good, rows, group) for group in layout.groups]
         shape = (len(rows), len(features))
         values, coverage, quality = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape, np.int64)
         for i, (feature, reading) in enumerate(zip(features, layout.tracks.readings, strict=True)):
@@ -303,43 +287,42 @@ class FeaturizeStep:
             quality[:, i] = np.bitwise_or.reduce([tables[group][2][row] for group, row, _ in places])
         return values, coverage, quality
 
-    def _group(self, samples: Samples, good: Samples, rows: Rows, group: Group) -> tuple[F64, F64, I64]:
+    def _group(self, buffer: Buffer, every: View, good: View, rows: Rows, group: Group) -> tuple[F64, F64, I64]:
         """Statistics [tracks, rows, functions], coverage and flags [tracks, rows] of a group."""
         shape = (len(group.tracks), len(rows))
         series = (rows.asset * self.layout.width + np.array(group.tracks)[:, None]).reshape(-1)
         end = np.broadcast_to(rows.end, shape).reshape(-1)
         begin = end - group.window_ns
-        starts, ends = positions(good, series, begin), positions(good, series, end)
+        starts, ends = good.positions(series, begin), good.positions(series, end)
         if group.held:
-            starts = with_previous(good, series, starts)
+            starts = good.with_previous(series, starts)
             stale = self.layout.stale_ns[series].astype(np.int64)
             rises = self.layout.indicator[series % self.layout.width]
-            held = held_statistics(good.value, good.time, starts, ends, (begin, end), stale, rises, group.functions)
-            table, share = held
+            table, share = held_statistics(
+                good.value, good.time, starts, ends, (begin, end), stale, rises, group.functions
+            )
         else:
             table = segment_statistics(good.value, good.time, starts, ends, group.functions)
             covered = (ends - starts) * self.layout.interval_ns[series]
             share = np.nan_to_num(np.minimum(covered / group.window_ns, 1.0), nan=0.0)
-        if len(good) == len(samples):
+        if good is every:
             marks = np.zeros(len(series), np.int64)
         else:
-            marks = flags(samples.quality, positions(samples, series, begin), positions(samples, series, end))
+            marks = buffer.flags(series, every.positions(series, begin), every.positions(series, end))
         return table.reshape(*shape, -1), share.reshape(shape), marks.reshape(shape)
 
-    def _batch(self, samples: Samples, rows: Rows, values: F64, coverage: F64, quality: I64, modes: Any) -> Output:
-        layout = self.layout
+    def _batch(self, buffer: Buffer, rows: Rows, values: F64, coverage: F64, quality: I64, modes: Any) -> Output:
+        layout, every = self.layout, buffer.view()
         # An asset's series are neighbours, but its window is a slice only within each of them.
         track = np.repeat(np.arange(layout.width), len(rows))
         series = np.tile(rows.asset, layout.width) * layout.width + track
         end = np.tile(rows.end, layout.width)
-        starts = positions(samples, series, end - layout.tracks.window_ns[track])
-        starts = np.where(layout.tracks.carried[track], with_previous(samples, series, starts), starts)
-        bounds = starts, positions(samples, series, end)
-        first, _ = extremes(samples.sequence, *bounds, empty=np.iinfo(np.int64).max)
-        _, last = extremes(samples.sequence, *bounds, empty=0)
-        _, received = extremes(samples.received, *bounds, empty=0)
+        starts = every.positions(series, end - layout.tracks.window_ns[track])
+        starts = np.where(layout.tracks.carried[track], every.with_previous(series, starts), starts)
         width = layout.width
-        first = first.reshape(width, -1).min(axis=0)
+        origins = buffer.origins(series, starts, every.positions(series, end))
+        first, last, received = (column.reshape(width, -1) for column in origins)
+        first = first.min(axis=0)
         return make_batch(
             Stage.FEATURES,
             {
@@ -352,8 +335,8 @@ class FeaturizeStep:
                 "coverage": encode_matrix(coverage),
                 "quality": encode_matrix(quality.astype(np.uint16)),
                 "telemetry_first": np.where(first == np.iinfo(np.int64).max, 0, first).astype(np.uint64),
-                "telemetry_last": last.reshape(width, -1).max(axis=0).astype(np.uint64),
-                "received_last": encode_times(received.reshape(width, -1).max(axis=0)),
+                "telemetry_last": last.max(axis=0).astype(np.uint64),
+                "received_last": encode_times(received.max(axis=0)),
             },
             layout.metadata,
         )
@@ -408,7 +391,7 @@ def _renumber(samples: Samples, before: Layout, after: Layout) -> Samples:
     kept = (new_asset >= 0) & (new_track >= 0)
     moved = samples.take(kept)
     moved.series = (new_asset * after.width + new_track)[kept]
-    return Samples.empty().merge(moved)
+    return moved
 
 
 def _renumber_bursts(bursts: Bursts, before: Layout, after: Layout) -> Bursts:

@@ -16,6 +16,7 @@ from wheeltapper_workers.features.tracks import HELD, Tracks
 from wheeltapper_workers.software import SOFTWARE
 
 _FOREVER_NS = 10**18
+_MOST_AT_FIRST = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Layout:
         self.interval_ns = _by_series([[a.signals.get(s, np.nan) for s in signals] for a in config.assets])
         """Expected time between samples of every series; NaN for a signal that an asset does not have."""
         self.stale_ns = _by_series([[a.stale_after_ns.get(s, _FOREVER_NS) for s in signals] for a in config.assets])
+        expected = np.nan_to_num(np.tile(self.tracks.window_ns, len(self.assets)) / self.interval_ns, nan=0.0)
+        self.capacity = np.minimum(2 * expected + 16, _MOST_AT_FIRST).astype(np.int64)
+        """Room for the samples of every series, if they come as promised."""
         self.metadata = {
             "pipeline_digest": pipeline.digest,
             "features": json.dumps([feature.name for feature in pipeline.features]),
