@@ -149,13 +149,13 @@ def measure(paths: list[Path], line: LineConfig | None = None) -> dict[str, floa
     for path in paths:
         recording = read(path)
         if len(recording.time_ns) <= LEARN_ROWS:
-            print(f"{path}: left out, it has no rows after the first {LEARN_ROWS}", file=sys.stderr)  # noqa: T201 - progress
+            print(f"{path}: left out, it has no rows after the first {LEARN_ROWS}", file=sys.stderr)
             continue
         inside = found_rows(recording, alerts(recording, collector, line))
         found.append(inside[LEARN_ROWS:])
         truth.append(recording.anomaly[LEARN_ROWS:])
         files += 1
-        print(f"{path}: {len(truth[-1])} rows", file=sys.stderr)  # noqa: T201 - progress
+        print(f"{path}: {len(truth[-1])} rows", file=sys.stderr)
     if not files:
         raise BadRecordingsError("No recording has rows to score")
     return figures(np.concatenate(found), np.concatenate(truth), files)
@@ -190,9 +190,9 @@ def main() -> int:
     try:
         result = measure(recordings(options.folder, options.select))
     except (BadRecordingsError, OSError, ValueError) as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
+        print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(result))  # noqa: T201 - a command line prints
+    print(json.dumps(result))
     return 0
 
 

@@ -40,10 +40,10 @@ def main() -> None:
         row = {"window": window_s, "lambda": smoothing, "limit": limit}
         row |= {half: skab.measure(paths, chosen)["j"] for half, paths in halves.items()}
         table.append(row)
-        print(json.dumps(row), flush=True)  # noqa: T201 - a command line prints
+        print(json.dumps(row), flush=True)
     for half, other in (("even", "odd"), ("odd", "even")):
         best = max(table, key=lambda row: row[half])
-        print(json.dumps({"chosen on": half, **best, "judged by": other, "j": best[other]}))  # noqa: T201 - likewise
+        print(json.dumps({"chosen on": half, **best, "judged by": other, "j": best[other]}))
 
 
 if __name__ == "__main__":

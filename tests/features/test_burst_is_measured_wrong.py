@@ -129,7 +129,8 @@ def test_a_burst_without_a_speed_has_no_order_and_keeps_its_level():
 
 
 def test_an_old_speed_is_not_taken():
-    got = values([speeds(1500.0, 0, 20), waves((85, 25.0, 2.0)), speeds(1500.0, 140, 160)])
+    unusable = speeds(1500.0, 20, 90, quality=Quality.OUT_OF_RANGE)
+    got = values([speeds(1500.0, 0, 20), unusable, waves((85, 25.0, 2.0)), speeds(1500.0, 140, 160)])
     assert np.isnan(got[130]["values"][0])
 
 
@@ -155,6 +156,13 @@ def test_assets_do_not_mix():
     blocks += [speeds(1500.0, 70, 90), speeds(600.0, 70, 90, asset=1)]
     assert values(blocks, "p-1")[60]["values"][0] == pytest.approx(2.0, rel=5e-3)
     assert values(blocks, "p-2")[60]["values"][0] == pytest.approx(5.0, rel=5e-3)
+
+
+def test_a_burst_ahead_of_its_delivery_makes_no_sample_late():
+    blocks = [waves((50, 25.0, 2.0)), speeds(1500.0, 0, 60), waves((110, 25.0, 2.0)), speeds(1500.0, 60, 180)]
+    got = values(blocks)
+    assert [got[end]["coverage"][2] for end in range(10, 180, 10)] == [1.0] * 17
+    assert got[60]["values"][0] == pytest.approx(2.0, rel=5e-3)
 
 
 def test_lineage_names_the_block_of_the_burst():

@@ -222,7 +222,7 @@ def test_bursts_get_a_block_of_their_own_in_the_class_unit(contract, series):
     one = contract(series(), wave(series))
     burst = np.array([1, -2, 3, -4], np.int16)
     checked = one.take([0, 1], seconds(0, 1), [1.0, np.nan], bursts={1: burst})
-    (_, plain), (_, waves) = checked.blocks(one.table)
+    (_, waves), (_, plain) = checked.blocks(one.table)
     assert plain.column("signal").to_pylist() == ["flow"]
     assert waves.column("samples").to_pylist() == [[2.0, -4.0, 6.0, -8.0]]
     assert waves.column("sample_rate").to_pylist() == [1000.0]

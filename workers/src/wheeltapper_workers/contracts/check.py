@@ -45,7 +45,10 @@ class Checked:
         return len(self.series)
 
     def blocks(self, table: SeriesTable) -> list[tuple[Line, pa.RecordBatch]]:
-        """Blocks of each line that has samples: plain samples, and bursts apart."""
+        """Blocks of each line that has samples: bursts, and then plain samples.
+
+        Plain samples move the time of their asset; bursts of the same delivery would be late behind them.
+        """
         bursts = np.zeros(len(self), np.bool_)
         bursts[list(self.bursts)] = True
         of_line = table.line[self.series]
@@ -53,10 +56,10 @@ class Checked:
         for line in np.unique(of_line).tolist():
             own = of_line == line
             plain, waves = np.flatnonzero(own & ~bursts), np.flatnonzero(own & bursts)
-            if len(plain):
-                found.append((table.lines[line], self._plain(table, None if len(plain) == len(self) else plain)))
             if len(waves):
                 found.append((table.lines[line], self._waveforms(table, waves)))
+            if len(plain):
+                found.append((table.lines[line], self._plain(table, None if len(plain) == len(self) else plain)))
         return found
 
     def _plain(self, table: SeriesTable, rows: npt.NDArray[np.int64] | None) -> pa.RecordBatch:

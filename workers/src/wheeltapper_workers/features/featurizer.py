@@ -99,7 +99,8 @@ class FeaturizeStep:
         samples, bursts = self._arrivals(item)
         arrived = _Arrived.of(self._asset_of(samples), samples, bursts)
         outputs: list[Output] = []
-        state = self._skip_silence(state, arrived, outputs)
+        if self._moves_time(bursts):
+            state = self._skip_silence(state, arrived, outputs)
         state = self._admit(state, arrived, samples, bursts)
         state = self._form(state, self._watermark(state), outputs)
         return state, outputs
@@ -211,6 +212,13 @@ class FeaturizeStep:
     def _realigned(self, next_end: I64, every_before: int) -> I64:
         return next_end if every_before == self.layout.pipeline.every_ns else self._aligned(next_end - 1)
 
+    def _moves_time(self, bursts: Bursts) -> bool:
+        """Whether what arrived moves an asset's time: a burst does so only where nothing else ever comes.
+
+        Bursts of a delivery come in a block before its plain samples; moving the time they would make those late.
+        """
+        return not len(bursts) or not self.layout.plain
+
     def _skip_silence(self, state: FeaturizerState, arrived: _Arrived, outputs: list[Output]) -> FeaturizerState:
         """Finish what an asset sent before a silence longer than every window, and go on after it.
 
@@ -226,12 +234,13 @@ class FeaturizeStep:
 
     def _admit(self, state: FeaturizerState, arrived: _Arrived, samples: Samples, bursts: Bursts) -> FeaturizerState:
         """Buffer what is in time; count what is late; move each asset's newest time."""
-        first = arrived.first_times(len(self.layout.assets))
-        starts = (state.next_end == NEVER) & (first != NEVER)
-        next_end = np.where(starts, self._aligned(first), state.next_end)
+        next_end, newest = state.next_end, state.newest.copy()
+        if self._moves_time(bursts):
+            first = arrived.first_times(len(self.layout.assets))
+            next_end = np.where((next_end == NEVER) & (first != NEVER), self._aligned(first), next_end)
+            np.maximum.at(newest, arrived.asset[arrived.believed], arrived.time[arrived.believed])
         late = arrived.believed & (arrived.time < (next_end - self.layout.pipeline.every_ns)[arrived.asset])
-        newest, received, late_count = state.newest.copy(), state.received.copy(), state.late.copy()
-        np.maximum.at(newest, arrived.asset[arrived.believed], arrived.time[arrived.believed])
+        received, late_count = state.received.copy(), state.late.copy()
         np.maximum.at(received, arrived.asset, arrived.received)
         np.add.at(late_count, arrived.asset[late], 1)
         kept = np.flatnonzero(arrived.believed & ~late)

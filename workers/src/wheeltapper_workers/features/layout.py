@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wheeltapper_api.config import LineConfig
-from wheeltapper_api.kinds.assetclass import Function
+from wheeltapper_api.kinds.assetclass import Function, SignalKind
 from wheeltapper_workers.features.modes import Modes
 from wheeltapper_workers.features.tracks import HELD, Tracks
 from wheeltapper_workers.software import SOFTWARE
@@ -40,6 +40,8 @@ class Layout:
         self.asset_index = {name: position for position, name in enumerate(self.assets)}
         self.tracks = Tracks(pipeline)
         self.width = len(self.tracks)
+        self.plain = any(signal.kind is not SignalKind.WAVEFORM for signal in pipeline.signals)
+        """Whether anything but bursts comes."""
         self.number_index = {t.signal: i for i, t in self.tracks.plain() if t.equals is None}
         """Track of each signal that is read as it is."""
         self.equals = [(position, track) for position, track in self.tracks.plain() if track.equals is not None]

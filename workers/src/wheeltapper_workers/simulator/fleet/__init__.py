@@ -1,0 +1,1 @@
+"""A fleet of mixed machines: physics for each class, run in bulk at a step of seconds, without servers."""
