@@ -47,6 +47,7 @@ def test_files_are_what_the_models_give():
 
 def test_check_names_a_file_that_is_not(tmp_path, monkeypatch, capsys):
     for name, text in files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "plants.wheeltapper.dev.yaml").write_text("by hand\n")
     (tmp_path / "gone.wheeltapper.dev.yaml").write_text("of a kind that is no more\n")

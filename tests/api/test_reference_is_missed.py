@@ -116,7 +116,7 @@ WRONG = [
     (
         "twin",
         ("spec", "signals"),
-        [{"name": "inlet", "from": "opcc", "node": "n"}],
+        [{"name": "inlet", "from": "opcc", "node": "s=n"}],
         REFERENCE_NOT_FOUND,
         (*SIGNAL, "from"),
         "opc",
@@ -124,7 +124,7 @@ WRONG = [
     (
         "twin",
         ("spec", "signals"),
-        [{"name": "inlet", "from": "bus", "node": "n"}],
+        [{"name": "inlet", "from": "bus", "node": "s=n"}],
         INVALID,
         (*SIGNAL, "node"),
         "register",
@@ -211,7 +211,7 @@ WRONG = [
     (
         "plant",
         ("spec", "addressing", 1),
-        {"class": "pmup", "from": "opc", "signals": [{"name": "speed", "node": "{tag}"}]},
+        {"class": "pmup", "from": "opc", "signals": [{"name": "speed", "node": "s={tag}"}]},
         REFERENCE_NOT_FOUND,
         ("spec", "addressing", 1, "class"),
         "Did you mean pump?",
@@ -219,7 +219,7 @@ WRONG = [
     (
         "plant",
         ("spec", "addressing", 1),
-        {"class": "pump", "from": "opcc", "signals": [{"name": "speed", "node": "{tag}"}]},
+        {"class": "pump", "from": "opcc", "signals": [{"name": "speed", "node": "s={tag}"}]},
         REFERENCE_NOT_FOUND,
         ("spec", "addressing", 1, "from"),
         "Did you mean opc?",
@@ -227,7 +227,7 @@ WRONG = [
     (
         "plant",
         ("spec", "addressing", 0, "signals", 1),
-        {"name": "inlet", "node": "n"},
+        {"name": "inlet", "node": "s=n"},
         INVALID,
         ("spec", "addressing", 0, "signals", 1, "node"),
         "shared: true",
@@ -319,3 +319,35 @@ def test_a_second_object_of_one_name_is_found():
 def test_the_order_of_objects_changes_nothing():
     documents = list(base().values())
     assert findings(reversed(documents)) == ()
+
+
+def chained(documents, count, last):
+    """Twins each part of the next, the last one of another."""
+    twins = [thing("AssetTwin", f"t-{n}", "acme", **{"class": "pump"}, plant="site", tag=f"T{n}") for n in range(count)]
+    for number, twin in enumerate(twins):
+        target = f"t-{number + 1}" if number < count - 1 else last
+        twin["spec"]["relations"] = [{"partOf": target}]
+    documents["policy"]["spec"]["limits"] = {"twins": 10**5, "signals": 10**6, "samplesPerSecond": 10**6}
+    return [*documents.values(), *twins]
+
+
+def test_a_loop_of_three_names_the_whole_way():
+    found = findings(chained(base(), 3, "t-0"))
+    assert [finding.message for finding in found] == [
+        "partOf leads from t-0 by t-1, t-2 back to t-0",
+        "partOf leads from t-1 by t-2, t-0 back to t-1",
+        "partOf leads from t-2 by t-0, t-1 back to t-2",
+    ]
+
+
+def test_what_hangs_on_a_loop_is_not_in_it():
+    documents = base()
+    put(documents["twin"], ("spec", "relations"), [{"drives": "b"}])
+    put(documents["other"], ("spec", "relations"), [{"partOf": "t-0"}])
+    found = findings(chained(documents, 2, "t-0"))
+    assert [finding.resource.name for finding in found] == ["t-0", "t-1"]
+
+
+def test_a_long_chain_is_no_loop_and_is_searched_by_nobody():
+    # A search from every twin along a chain of this length would outlast the time that a test has.
+    assert findings(chained(base(), 20_000, "a")) == ()

@@ -64,7 +64,7 @@ def test_merge_keys_bring_in_what_is_not_said():
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: 1\nb: 2\na: 3\n", 3), ("a:\n  1: x\n", 2), ("a: [1\nb: 2\n", 2), ("a: *b\n", 1), ("a: !x b\n", 1)],
+    [("a: 1\nb: 2\na: 3\n", 3), ("a:\n  1: x\n", 2), ("a: [1\nb: 2\n", 1), ("a: *b\n", 1), ("a: !x b\n", 1)],
 )
 def test_what_cannot_be_meant_has_a_line(text, line):
     with pytest.raises(DocumentError) as caught:

@@ -27,6 +27,8 @@ class Refusal(NamedTuple):
 
 Check = Callable[[Any, FieldPath, list[Refusal]], None]
 
+TIME_REMEDY: Final = "Write date, time and zone, such as 2026-03-04T06:00:00Z"
+_WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?")
 _DATE_TIME: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})",
 )
@@ -126,11 +128,18 @@ def _date(value: Any, path: FieldPath, out: list[Refusal]) -> None:
 
 
 def _date_time(value: Any, path: FieldPath, out: list[Refusal]) -> None:
+    if (wrong := time_mistake(value)) is not None:
+        out.append(Refusal(path, *wrong))
+
+
+def time_mistake(text: str) -> tuple[str, str] | None:
+    """What is wrong with a time of RFC 3339, and what would be right; None where nothing is."""
     try:
-        right = _DATE_TIME.fullmatch(value) is not None
-        dt.datetime.fromisoformat(value)
+        dt.datetime.fromisoformat(text)
     except ValueError:
-        right = False
-    if not right:
-        remedy = "Write date, time and zone, such as 2026-03-04T06:00:00Z"
-        out.append(Refusal(path, f"{value} is not a time", remedy))
+        return f"{text[:40]} is not a time", TIME_REMEDY
+    if _DATE_TIME.fullmatch(text):
+        return None
+    if _WITHOUT_ZONE.fullmatch(text):
+        return f"{text} has no time zone", f"Add Z for UTC or an offset: {text}+01:00"
+    return f"{text[:40]} is not a time", TIME_REMEDY

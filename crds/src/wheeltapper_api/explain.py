@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from wheeltapper_api.admission import Refusal
+from wheeltapper_api.admission import TIME_REMEDY, Refusal, time_mistake
 from wheeltapper_api.fields import DATE_PATTERN, DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN, VERSION_PATTERN
 from wheeltapper_api.kinds.meta import Resource
+from wheeltapper_api.parsing import FieldPath
 from wheeltapper_api.schema import Schema, schema_of
 
-_BY_PATTERN: Final = {
+PATTERN_WORDS: Final = {
     NAME_PATTERN: ("a name", "lower-case letters, digits and dashes, at most 63, such as pump-101"),
     DURATION_PATTERN: ("a duration", "a whole number and ms, s, m, h or d, such as 30s or 24h"),
     VERSION_PATTERN: ("a version", "three numbers, such as 1.0.0"),
@@ -35,8 +37,9 @@ _NOUNS: Final = {
     "array": "a list",
     "object": "a mapping",
 }
-
-
+_TRUTH: Final = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"} | {
+    word: word for word in ("true", "false")
+}
 _MOST_COMPARED: Final = 1000
 _SHOWN: Final = 12
 
@@ -60,9 +63,23 @@ def suggestion(word: str, words: Collection[str]) -> str:
     return f"Known are {', '.join(sorted(islice(words, _SHOWN)))}{more}"
 
 
-def refusals(kind: type[Resource], errors: Sequence[ErrorDetails]) -> list[Refusal]:
-    """Pydantic's errors as refusals, one a place."""
-    return [_refusal(_root(kind), error) for error in errors]
+RawOf = Callable[[FieldPath], str | None]
+"""Scalar without quotes as it was written, by its path."""
+
+
+def refusals(kind: type[Resource], errors: Sequence[ErrorDetails], raw: RawOf = lambda _: None) -> list[Refusal]:
+    """Pydantic's errors as refusals, one a place.
+
+    Parameters
+    ----------
+    kind
+        The kind that the document claims to be.
+    errors
+        What Pydantic says.
+    raw
+        How a value was written: a remedy repeats that, not what a program made of it.
+    """
+    return [_refusal(_root(kind), error, raw) for error in errors]
 
 
 @lru_cache(maxsize=64)
@@ -70,51 +87,113 @@ def _root(kind: type[Resource]) -> Schema:
     return schema_of(kind)
 
 
-def _refusal(root: Schema, error: ErrorDetails) -> Refusal:
+def _refusal(root: Schema, error: ErrorDetails, raw: RawOf) -> Refusal:
     path = error["loc"]
-    value = error["input"]
     schema = _at(root, path)
     match error["type"]:
         case "missing":
             return Refusal(path, f"{path[-1]} is missing", f"Add it: {_expected(schema)}" if schema else "Add it")
         case "extra_forbidden":
-            around = _at(root, path[:-1])
-            names = around.get("properties", {}) if around else {}
-            return Refusal(path, f"There is no field {path[-1]} here", suggestion(str(path[-1]), names))
+            return Refusal(path, f"There is no field {path[-1]} here", _right_field(root, path))
         case _:
             pass
     if schema is None:
         return Refusal(path, error["msg"], "")
-    return Refusal(path, *_wrong_value(schema, value))
+    return Refusal(path, *_wrong_value(schema, error["input"], raw(path), str(path[-1])))
 
 
-def _wrong_value(schema: Schema, value: Any) -> tuple[str, str]:
+def _right_field(root: Schema, path: Sequence[str | int]) -> str:
+    """Remedy for a field that is not there: one deeper, one that is spelt alike, one elsewhere in the kind."""
+    name = str(path[-1])
+    around = _at(root, path[:-1])
+    here: dict[str, Schema] = around.get("properties", {}) if around else {}
+    inside = next((child for child, schema in here.items() if name in _fields_of(schema)), None)
+    if inside is not None:
+        return f"It belongs in {inside}"
+    if nearest(name, here) is None and (place := _elsewhere(root, name)) is not None:
+        return f"It belongs in {place}"
+    return suggestion(name, here)
+
+
+def _fields_of(schema: Schema) -> dict[str, Schema]:
+    found: dict[str, Schema] = schema.get("items", schema).get("properties", {})
+    return found
+
+
+def _elsewhere(schema: Schema, name: str, place: str = "") -> str | None:
+    """Where else in a schema a field of a name is, if in one place only."""
+    places: list[str] = []
+    waiting = [(schema, place)]
+    while waiting:
+        node, at = waiting.pop()
+        fields = _fields_of(node)
+        if name in fields and at and not at.startswith("status"):
+            places.append(at)
+        waiting += [
+            (child, (f"{at}." if at else "") + field + ("[]" if "items" in child else ""))
+            for field, child in fields.items()
+        ]
+    return places[0] if len(places) == 1 else None
+
+
+def _wrong_value(schema: Schema, value: Any, raw: str | None, name: str) -> tuple[str, str]:
     sort = schema["type"]
     if value is None:
         return "This field is empty", f"Write {_expected(schema)}"
-    if (quotes := _wrong_quotes(sort, value)) is not None:
-        return quotes
+    if (scalar := _wrong_scalar(schema, value, raw)) is not None:
+        return scalar
     if isinstance(value, dict | list) or sort in {"array", "object"}:
-        return f"This is {_sort_of(value)}, not {_NOUNS[sort]}" if _sort_of(value) != _NOUNS[sort] else _length(
-            schema, value
-        ), _remedy(schema)
+        return _wrong_shape(schema, value, name)
     if "enum" in schema:
         close = nearest(str(value), schema["enum"])
         choice = f"Did you mean {close}? " if close else ""
-        return f"{value} is not possible here", f"{choice}Write {_expected(schema)}"
-    if sort == "string" and schema.get("pattern") not in _BY_PATTERN:
+        return f"{_short(value)} is not possible here", f"{choice}Write {_expected(schema)}"
+    if sort == "string" and schema.get("pattern") not in PATTERN_WORDS:
         return f"The text has {len(value)} characters", f"Write {_expected(schema)}"
-    noun = _BY_PATTERN[schema["pattern"]][0] if sort == "string" else _expected(schema)
-    return f"{_short(value)} is not {noun}", f"Write {_expected(schema)}"
+    noun = PATTERN_WORDS[schema["pattern"]][0] if sort == "string" else _expected(schema)
+    return f"{_short(raw or value)} is not {noun}", f"Write {_expected(schema)}"
 
 
-def _wrong_quotes(sort: str, value: Any) -> tuple[str, str] | None:
+def _wrong_scalar(schema: Schema, value: Any, raw: str | None) -> tuple[str, str] | None:
+    """What is wrong where it is less the value than how it is written."""
+    sort = schema["type"]
     if sort == "string" and isinstance(value, bool | int | float):
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = raw or (str(value).lower() if isinstance(value, bool) else str(value))
         return f"{text} is not text but {_sort_of(value)}", f'Put it in quotes: "{text}"'
+    if sort in {"integer", "number"} and (infinite := _infinite(value, raw)) is not None:
+        return f"{infinite} is not a finite number, and JSON has no other", "Write a number, or leave the field out"
     if sort in {"integer", "number"} and isinstance(value, str) and _is_number(value):
         return f'"{value}" is text, not a number', f"Write it without quotes: {value}"
+    if sort == "boolean" and isinstance(value, str) and value.lower() in _TRUTH:
+        return f"{value} is not true or false", f"Write {_TRUTH[value.lower()]}"
+    if schema.get("format") == "date-time" and isinstance(value, str):
+        return time_mistake(value) or (f"{_short(value)} is not a time", TIME_REMEDY)
     return None
+
+
+def _infinite(value: Any, raw: str | None) -> str | None:
+    """A number that is none, as it was written."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return raw or str(value)
+    words = {"inf", "infinity", "nan"}
+    return value if isinstance(value, str) and value.lower().lstrip("+-.") in words else None
+
+
+def _wrong_shape(schema: Schema, value: Any, name: str) -> tuple[str, str]:
+    given, wanted = _sort_of(value), _NOUNS[schema["type"]]
+    if given == wanted:
+        return _length(schema, value), _remedy(schema)
+    message, remedy = f"This is {given}, not {wanted}", _remedy(schema)
+    if schema["type"] == "object" and isinstance(value, list):
+        # A list where a mapping has exactly one list that must be there belongs in that one.
+        inside = [n for n in schema.get("required", []) if schema["properties"][n]["type"] == "array"]
+        if len(inside) == 1:
+            others = [field for field in schema["properties"] if field != inside[0]]
+            beside = f", and beside it {', '.join(others)} where needed" if others else ""
+            remedy = f"Write {name}: {{{inside[0]}: [...]}}{beside}"
+    if schema["type"] == "string" and isinstance(value, dict) and list(value.values()) == [None]:
+        remedy = f'Put text that begins with a brace in quotes: "{{{next(iter(value))}}}"'
+    return message, remedy
 
 
 def _length(schema: Schema, value: Sequence[Any]) -> str:
@@ -134,7 +213,7 @@ def _expected(schema: Schema) -> str:
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
     if sort == "string":
-        known = _BY_PATTERN.get(schema.get("pattern", ""))
+        known = PATTERN_WORDS.get(schema.get("pattern", ""))
         return (
             known[1]
             if known

@@ -1,30 +1,49 @@
-"""Write the CRDs: ``python -m wheeltapper_api.generate``; with ``--check`` it only says whether they are right."""
+"""Write the CRDs, the editors' schemas and the library's pages: ``python -m wheeltapper_api.generate``.
+
+With ``--check`` it only says whether they are right.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
 
 import yaml
 
+from wheeltapper_api import field_examples, library_pages, library_versions
 from wheeltapper_api.fields import GROUP
+from wheeltapper_api.json_schema import all_kinds_schema, kind_schema, schema_text
 from wheeltapper_api.kinds import KINDS
+from wheeltapper_api.library import entries
 from wheeltapper_api.schema import crd
 
 FOLDER: Final = Path(__file__).parents[2]
 HEADER: Final = "# Generated from the models in crds/src by `make generate`; change those, not this.\n"
 
 
+_EXAMPLES: Final = FOLDER / "examples" / "valid"
+_SNIPPETS: Final = f"src/wheeltapper_api/{field_examples.FILE}"
+
+
 def files() -> dict[str, str]:
-    """Text of every generated file by its name."""
-    return {f"{kind.resource.plural}.{GROUP}.yaml": HEADER + _text(crd(kind)) for kind in KINDS.values()}
+    """Text of every generated file by its name below ``crds``: CRDs, editors' schemas, examples of fields."""
+    schemas = {f"schema/{kind.resource.singular}.json": schema_text(kind_schema(kind)) for kind in KINDS.values()}
+    snippets = json.dumps(field_examples.made_from(_EXAMPLES), indent=1, ensure_ascii=False) + "\n"
+    return {
+        **{f"{kind.resource.plural}.{GROUP}.yaml": HEADER + _text(crd(kind)) for kind in KINDS.values()},
+        **schemas,
+        "schema/all.json": schema_text(all_kinds_schema()),
+        _SNIPPETS: snippets,
+    }
 
 
 def stale(folder: Path) -> list[str]:
     """Names of files in a folder that differ from what the models give, or that no model gives any more."""
     wanted = files()
-    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob(f"*.{GROUP}.yaml")}
+    found = [*folder.glob(f"*.{GROUP}.yaml"), *folder.glob("schema/*.json"), *folder.glob(_SNIPPETS)]
+    there = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
 
 
@@ -33,17 +52,53 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write("Usage: python -m wheeltapper_api.generate [--check]\n")
         return 2
+    library = _library(check=bool(arguments))
     names = stale(FOLDER)
     if arguments:
         for name in names:
             sys.stderr.write(f"crds/{name} is not what the models give; run make generate\n")
-        return 1 if names else 0
+        return 1 if names or library else 0
     wanted = files()
     for name in names:
         if name in wanted:
+            (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
             (FOLDER / name).write_text(wanted[name], encoding="utf-8")
         else:
             (FOLDER / name).unlink()
+    return library
+
+
+def library_files(root: Path) -> tuple[dict[Path, str], list[str]]:
+    """Text of the library's generated files by path, and what is wrong with the library's versions.
+
+    Parameters
+    ----------
+    root
+        Folder of the project.
+    """
+    checksums = root / "crds" / "src" / "wheeltapper_api" / "library" / "CHECKSUMS"
+    before = checksums.read_text(encoding="utf-8") if checksums.exists() else ""
+    wanted = {root / "docs" / "classes" / name: text for name, text in library_pages.pages(entries()).items()}
+    wanted[checksums] = library_versions.checksums(entries())
+    return wanted, library_versions.refused(before, entries())
+
+
+def _library(*, check: bool) -> int:
+    """Write the library's files; 1 if a version is refused, or a file differs and is only to be checked."""
+    root = FOLDER.parent
+    wanted, refused = library_files(root)
+    there = {*(root / "docs" / "classes").glob("*.md"), *wanted}
+    wrong = [p for p in sorted(there) if not p.exists() or p.read_text(encoding="utf-8") != wanted.get(p)]
+    told = [f"{path.relative_to(root)} is not what the library gives; run make generate" for path in wrong]
+    if refused or check:
+        sys.stderr.writelines(f"{line}\n" for line in refused or told)
+        return 1 if refused or told else 0
+    for path in wrong:
+        if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+        else:
+            path.unlink()
     return 0
 
 

@@ -23,6 +23,7 @@ import annotated_types
 from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
+from wheeltapper_api.field_words import words_for
 from wheeltapper_api.fields import DATE_PATTERN, GROUP, NAME_PATTERN, VERSION
 from wheeltapper_api.kinds.meta import Column, ListMap, ListSet, Resource, Rule
 
@@ -90,8 +91,9 @@ def _field(model: type[BaseModel], name: str, field: FieldInfo) -> Schema:
     schema = _of(field.annotation, field.metadata)
     if isinstance(field.json_schema_extra, dict):
         schema |= field.json_schema_extra
-    if field.description:
-        schema["description"] = _one_line(field.description)
+    # A field's own words say more than those of the model it holds.
+    if words := field.description or words_for(model.__mro__, name):
+        schema["description"] = _one_line(words)
     return schema
 
 

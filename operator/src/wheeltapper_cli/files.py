@@ -1,4 +1,4 @@
-"""``wheeltapper validate`` and ``wheeltapper plan``."""
+"""Files as commands take them, and ``wheeltapper plan``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from wheeltapper_api.kinds import Resource
+from wheeltapper_api.library import with_library
 from wheeltapper_api.load import load
 from wheeltapper_api.plan import Plan
 from wheeltapper_api.validate import problems_of
@@ -19,7 +20,7 @@ PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=
 
 
 def load_valid(paths: tuple[Path, ...]) -> tuple[Resource, ...]:
-    """Resources of files and folders.
+    """Resources of files and folders, and of the library.
 
     Raises
     ------
@@ -32,29 +33,7 @@ def load_valid(paths: tuple[Path, ...]) -> tuple[Resource, ...]:
         raise InvalidInputError("\n".join(["These files cannot be used:", *(f"  {problem}" for problem in problems)]))
     if not loaded.resources:
         raise InvalidInputError(f"No resources of wheeltapper.dev in {', '.join(map(str, paths))}")
-    return loaded.resources
-
-
-@click.command()
-@PATHS
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def validate(paths: tuple[Path, ...], output: str) -> None:
-    """Check PATHS, files and folders together: fields, units, references between files.
-
-    Prints file:line: field: what is wrong, what would be right. Ends with 0 if nothing is wrong, else with 2.
-
-    Example: wheeltapper validate examples/pump-station
-    """
-    loaded = load(list(paths))
-    problems = problems_of(loaded)
-    if output == "json":
-        click.echo(json.dumps([problem.as_dict() for problem in problems]))
-    else:
-        for problem in problems:
-            click.echo(str(problem))
-        click.echo(f"{len(loaded.resources)} resources, {len(problems)} problems", err=True)
-    if problems:
-        raise click.exceptions.Exit(InvalidInputError.exit_code)
+    return with_library(loaded.resources)
 
 
 @click.command()

@@ -50,6 +50,6 @@ class Files:
     def _state(self) -> dict[Path, int]:
         found = {}
         for file in find_files(list(self._paths)):
-            with contextlib.suppress(FileNotFoundError):  # an editor replaces it just now
+            with contextlib.suppress(OSError):  # an editor replaces it just now, or it leads nowhere
                 found[file] = file.stat().st_mtime_ns
         return found

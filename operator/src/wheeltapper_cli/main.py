@@ -11,13 +11,17 @@ import click
 _COMMANDS: Final = {
     "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
     "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
+    "explain-field": ("wheeltapper_cli.fields", "explain_field", "Explain a field of a kind, like kubectl explain"),
     "get": ("wheeltapper_cli.get", "get", "Show twins or alerts"),
+    "library": ("wheeltapper_cli.library", "library", "Show the classes and failure models of the library"),
     "plan": ("wheeltapper_cli.files", "plan", "Print what resources compile to"),
     "query": ("wheeltapper_cli.get", "query", "Ask the tables with SQL"),
+    "schema": ("wheeltapper_cli.fields", "schema", "Print the JSON Schema of the kinds, for editors"),
     "sim": ("wheeltapper_cli.sim", "sim", "Simulated machines and recordings, served over OPC UA"),
     "trace": ("wheeltapper_cli.get", "trace", "Follow an alert back to its sensors"),
     "up": ("wheeltapper_cli.up", "up", "Run resources as plain processes on this machine"),
-    "validate": ("wheeltapper_cli.files", "validate", "Check files and folders of resources"),
+    "validate": ("wheeltapper_cli.validation", "validate", "Check files and folders of resources"),
+    "watch": ("wheeltapper_cli.screen.command", "watch", "Look at a running installation: twins, features, alerts"),
 }
 
 

@@ -10,7 +10,8 @@ from wheeltapper_api.checks.finding import Finding, check_contract, invalid, not
 from wheeltapper_api.conditions import UNIT_NOT_CONVERTIBLE
 from wheeltapper_api.fields import duration_ns
 from wheeltapper_api.kinds import AssetClass
-from wheeltapper_api.kinds.assetclass import Feature, Function, Mode, Quantity, Signal, SignalKind
+from wheeltapper_api.kinds.assetclass import Feature, Function, Mode, Quantity, Signal, SignalKind, Spectrum
+from wheeltapper_api.parsing import FieldPath
 from wheeltapper_api.unit_table import MISTAKES
 
 _OF_SAMPLES = frozenset(Function) - {
@@ -148,6 +149,24 @@ def _check_spectrum(
     elif not units.fits(Quantity.FREQUENCY, signals[spectrum.speed].unit or "1"):
         message = f"The signal {spectrum.speed} is no rotational speed: its unit is {signals[spectrum.speed].unit or 1}"
         yield invalid(asset_class, (*path, "speed"), message, "Name a signal in a unit such as /min or Hz")
+    else:
+        yield from _check_orders(asset_class, path, spectrum, signals[spectrum.speed], highest)
+
+
+def _check_orders(
+    asset_class: AssetClass, path: FieldPath, spectrum: Spectrum, speed: Signal, highest: float
+) -> Iterator[Finding]:
+    """Orders must lie below half the sample rate at every speed that the class allows; so must an order itself."""
+    top = speed.contract.range.max if speed.contract.range else None
+    if top is None or top <= 0 or units.check_unit(speed.unit or "1") is not None:
+        return
+    scale, _ = units.conversion(speed.unit or "1", "Hz")
+    for index, order in enumerate(spectrum.orders or []):
+        if order * top * scale > highest:
+            at = f"{order * top * scale:.5g} Hz at {top:g} {units.display(speed.unit or '1')}"
+            message = f"The order {order:g} is {at}, above half the sample rate, {highest:g} Hz"
+            remedy = f"Write less than {highest / (top * scale):.4g}, or correct the range of {speed.name}"
+            yield invalid(asset_class, (*path, "orders", index), message, remedy)
 
 
 def _check_difference(asset_class: AssetClass, index: int, of: Signal, minus: Signal) -> Iterator[Finding]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
 
 from wheeltapper_api.checks.finding import Finding, check_severities, invalid, not_found
 from wheeltapper_api.conditions import INPUT_NOT_AVAILABLE, REFERENCE_NOT_FOUND
@@ -11,6 +13,8 @@ from wheeltapper_api.kinds import AssetClass, FailureModel
 from wheeltapper_api.kinds.assetclass import Signal
 from wheeltapper_api.kinds.failuremodel import Needs
 from wheeltapper_api.resolve import Resolver
+
+_SHOWN: Final = 5
 
 
 def check_model(model: FailureModel, resolver: Resolver) -> Iterator[Finding]:
@@ -39,7 +43,8 @@ def check_fit(model: FailureModel, asset_class: AssetClass) -> Iterator[Finding]
             remedy = suggestion(entry.feature, features)
             yield Finding(model, (*path, "feature"), INPUT_NOT_AVAILABLE, message, remedy)
         elif entry.needs is not None and (signal := signals.get(features[entry.feature].of)) is not None:
-            yield from _check_needs(model, index, entry.needs, signal)
+            fitting = _fitting(entry.needs, asset_class)
+            yield from _check_needs(model, index, entry.needs, signal, fitting)
     modes = [mode.name for mode in asset_class.spec.modes]
     for index, mode in enumerate(model.spec.modes):
         if mode not in modes:
@@ -47,22 +52,41 @@ def check_fit(model: FailureModel, asset_class: AssetClass) -> Iterator[Finding]
             yield Finding(model, ("spec", "modes", index), REFERENCE_NOT_FOUND, message, suggestion(mode, modes))
 
 
-def _check_needs(model: FailureModel, index: int, needs: Needs, signal: Signal) -> Iterator[Finding]:
-    position = signal.mounting.position if signal.mounting else None
-    for field, needed, given in (
-        ("quantity", needs.quantity, signal.quantity),
-        ("statistic", needs.statistic, signal.statistic),
-        ("position", needs.position, position),
-    ):
+def _check_needs(
+    model: FailureModel, index: int, needs: Needs, signal: Signal, fitting: list[str]
+) -> Iterator[Finding]:
+    for field, (needed, given) in _needed_and_given(needs, signal).items():
         if needed is not None and needed != given:
+            remedy = "Take a feature of another signal or correct the class"
+            if fitting:
+                remedy = f"Take a feature whose signal fits: {', '.join(fitting[:_SHOWN])}"
             yield Finding(
                 model,
                 ("spec", "inputs", index, "needs", field),
                 INPUT_NOT_AVAILABLE,
                 f"The {field} must be {needed.value}, but the signal {signal.name} of class {model.spec.asset_class} "
                 f"has {given.value if given else 'none'}",
-                "Take a feature of another signal or correct the class",
+                remedy,
             )
+
+
+def _needed_and_given(needs: Needs, signal: Signal) -> dict[str, tuple[StrEnum | None, StrEnum | None]]:
+    position = signal.mounting.position if signal.mounting else None
+    return {
+        "quantity": (needs.quantity, signal.quantity),
+        "statistic": (needs.statistic, signal.statistic),
+        "position": (needs.position, position),
+    }
+
+
+def _fitting(needs: Needs, asset_class: AssetClass) -> list[str]:
+    """Features of a class whose signal is what a model needs."""
+    fit = {
+        signal.name
+        for signal in asset_class.spec.signals
+        if all(needed in {None, given} for needed, given in _needed_and_given(needs, signal).values())
+    }
+    return [feature.name for feature in asset_class.spec.pipeline.features if feature.of in fit]
 
 
 def _check_limits(model: FailureModel) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from wheeltapper_api.checks.address import address_mistake
 from wheeltapper_api.conditions import INVALID, REFERENCE_NOT_FOUND
 from wheeltapper_api.explain import suggestion
 from wheeltapper_api.fields import duration_ns
@@ -41,6 +42,12 @@ def not_found(
 def invalid(resource: Resource, path: FieldPath, message: str, remedy: str) -> Finding:
     """Finding that a spec contradicts itself."""
     return Finding(resource, path, INVALID, message, remedy)
+
+
+def check_address(resource: Resource, path: FieldPath, field: str, address: str) -> Iterator[Finding]:
+    """An address must be one of its protocol; ``path`` is that of the entry, ``field`` the address's in it."""
+    if (wrong := address_mistake(field, address)) is not None:
+        yield invalid(resource, (*path, field), *wrong)
 
 
 def check_contract(resource: Resource, path: FieldPath, contract: Contract) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import zoneinfo
 from collections.abc import Iterator
 from functools import lru_cache
 
-from wheeltapper_api.checks.finding import Finding, invalid, not_found
+from wheeltapper_api.checks.finding import Finding, check_address, invalid, not_found
 from wheeltapper_api.kinds import AssetClass, Plant
 from wheeltapper_api.kinds.plant import Addressing, Connection
 from wheeltapper_api.resolve import Resolver, address_of
@@ -49,8 +49,8 @@ def _check_addressing(plant: Plant, index: int, addressing: Addressing, resolver
             yield not_found(plant, (*here, "name"), "signal", entry.name, signals, f"class {asset_class.name}")
         protocol, address = address_of(entry)
         field = ADDRESS_FIELDS[protocol]
-        if connection is not None:
-            yield from check_protocol(plant, here, field, connection)
+        wrong = list(check_protocol(plant, here, field, connection)) if connection is not None else []
+        yield from wrong or check_address(plant, here, field, address or "")
         if address is not None and "{tag}" not in address and not entry.shared:
             message = f"The {field} has no {{tag}}, so every {addressing.asset_class} would read the same"
             yield invalid(plant, (*here, field), message, _TAG_REMEDY)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from wheeltapper_api import units
 from wheeltapper_api.checks.failure_model import check_fit
-from wheeltapper_api.checks.finding import Finding, check_contract, check_severities, invalid, not_found
+from wheeltapper_api.checks.finding import Finding, check_address, check_contract, check_severities, invalid, not_found
 from wheeltapper_api.checks.plant import ADDRESS_FIELDS, protocol_of
 from wheeltapper_api.conditions import REFERENCE_NOT_FOUND, UNIT_NOT_CONVERTIBLE
 from wheeltapper_api.explain import suggestion
@@ -80,11 +80,18 @@ def _check_source(twin: AssetTwin, index: int, binding: SignalBinding, plant: Pl
         yield not_found(twin, (*path, "from"), "connection", binding.source, connections, f"plant {plant.name}")
         return
     protocol, address = address_of(binding)
-    right = protocol_of(connection)
-    if address is not None and protocol != right:
-        field = ADDRESS_FIELDS[protocol]
+    if address is None:
+        return
+    right, field = protocol_of(connection), ADDRESS_FIELDS[protocol]
+    if protocol != right:
         message = f"The connection {connection.name} is {right} and takes no {field}"
         yield invalid(twin, (*path, field), message, f"Write a {ADDRESS_FIELDS[right]} or name another connection")
+    elif "{tag}" in address:
+        message = "A twin's own address is read as it stands, and {tag} has no meaning in it"
+        remedy = f"Write the whole {field}, or put the pattern into the addressing of plant {plant.name}"
+        yield invalid(twin, (*path, field), message, remedy)
+    else:
+        yield from check_address(twin, path, field, address)
 
 
 def _check_required(twin: AssetTwin, asset_class: AssetClass, resolver: Resolver) -> Iterator[Finding]:
