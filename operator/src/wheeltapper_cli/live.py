@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nats.aio.client import Client
-from nats.js.errors import NoKeysError
+from nats.js.errors import NoKeysError, NotFoundError
+from pydantic import ValidationError
 
 from wheeltapper_api.config import WorkerConfig
-from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Alert, AlertEvent, Stage
-from wheeltapper_workers.runtime import jetstream
-from wheeltapper_workers.runtime.jetstream import StreamReader
+from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Alert, AlertEvent, Line, Stage
+from wheeltapper_cli.screen.past import Past
+from wheeltapper_workers.runtime import blocks, jetstream
+from wheeltapper_workers.runtime.jetstream import Message, StreamReader
+
+_SEED_BYTES: Final = 64 * 2**20
+"""What is read of a stream's past at most."""
 
 
 @dataclass(slots=True)
@@ -24,6 +32,8 @@ class Picture:
 
     workers: dict[str, dict[str, Any]] = field(default_factory=dict)
     alerts: dict[str, Alert] = field(default_factory=dict)
+    configs: dict[str, WorkerConfig] = field(default_factory=dict)
+    """Newest config document of every worker, where configs are followed."""
     caught_up: bool = False
     """The alerts of the past have all been read."""
 
@@ -67,15 +77,58 @@ async def alerts(client: Client) -> list[Alert]:
     return sorted(found.values(), key=lambda alert: alert.opened, reverse=True)
 
 
+async def position_before(client: Client, stage: Stage, since_ns: int) -> int:
+    """Sequence of the last message of a stream that was stored before a time; 0 if there is none.
+
+    Found by halving, some twenty requests; and no further back than what can be read within seconds.
+    """
+    jetstream = client.jetstream()
+    state = (await jetstream.stream_info(stage.stream)).state
+    if not state.messages:
+        return int(state.last_seq)
+    readable = int(_SEED_BYTES / max(1.0, state.bytes / state.messages))
+    low, high = max(int(state.first_seq), int(state.last_seq) - readable), int(state.last_seq) + 1
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            found = await jetstream.get_msg(stage.stream, middle, subject=f"{stage.value}.>", next=True)
+        except NotFoundError:  # nothing from there on
+            high = middle
+            continue
+        if _stored_ns(found.time) < since_ns:
+            low = int(found.seq or middle) + 1
+        else:
+            high = middle
+    return low - 1
+
+
 class Watch:
-    """Follows one tenant of a running installation."""
+    """Follows one tenant of a running installation.
+
+    Parameters
+    ----------
+    on_alert
+        Called with what happens to alerts; of the past only with what is still open.
+    past
+        Filled with the features and scores of the last minutes, then of the present.
+    follow_configs
+        Whether the picture has the config documents; with ``past`` it always has.
+    """
 
     def __init__(
-        self, url: str, credentials: Path, on_alert: Callable[[AlertEvent], None] = lambda _event: None
+        self,
+        url: str,
+        credentials: Path,
+        on_alert: Callable[[AlertEvent], None] = lambda _event: None,
+        past: Past | None = None,
+        *,
+        follow_configs: bool = False,
     ) -> None:
         self.picture = Picture()
         self._url, self._credentials = url, credentials
         self._on_alert = on_alert
+        self._past = past
+        self._follow_configs = follow_configs or past is not None
         self._client: Client | None = None
 
     async def run(self) -> None:
@@ -87,6 +140,8 @@ class Watch:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._statuses(self._client))
                 group.create_task(self._events(self._client))
+                if self._follow_configs:
+                    group.create_task(self._configs(self._client, group))
         finally:
             await self._client.close()
 
@@ -96,6 +151,41 @@ class Watch:
             for message in await reader.read(64):
                 if message.data:
                     self.picture.workers[message.subject.rsplit(".", 1)[-1]] = json.loads(message.data)
+
+    async def _configs(self, client: Client, group: asyncio.TaskGroup) -> None:
+        """Follow the config documents; the streams they explain are read once they are known."""
+        stream = f"KV_{CONFIG_BUCKET}"
+        position = int((await client.jetstream().stream_info(stream)).state.last_seq)
+        for config in await configs(client):
+            self._configure(config.worker, config)
+        if self._past is not None:
+            for stage in (Stage.FEATURES, Stage.SCORES):
+                group.create_task(self._rows(client, stage, self._past))
+        reader = StreamReader(client, stream, [f"$KV.{CONFIG_BUCKET}.>"], position=position)
+        while not _cancelled():
+            for message in await reader.read(16):
+                data, worker = message.data, message.subject.rsplit(".", 1)[-1]
+                with contextlib.suppress(ValidationError):  # the worker tells it as its problem
+                    self._configure(worker, WorkerConfig.model_validate_json(data) if data else None)
+
+    def _configure(self, worker: str, config: WorkerConfig | None) -> None:
+        before = self.picture.configs.pop(worker, None)
+        if config is not None:
+            self.picture.configs[worker] = config
+        known = config or before
+        if self._past is not None and known is not None:
+            lines = [line for one in self.picture.configs.values() for line in one.lines]
+            self._past.configure(known.tenant, lines)
+
+    async def _rows(self, client: Client, stage: Stage, past: Past) -> None:
+        """Read features or scores from some minutes ago on."""
+        position = await position_before(client, stage, time.time_ns() - past.span_ns)
+        reader = StreamReader(client, stage.stream, [f"{stage.value}.>"], position=position)
+        while not _cancelled():
+            for message in await reader.read(64):
+                if message.data:
+                    _take(past, stage, message)
+                    await asyncio.sleep(0)  # keys are answered between two blocks
 
     async def _events(self, client: Client) -> None:
         reader = StreamReader(client, Stage.EVENTS.stream, [f"{Stage.EVENTS.value}.>"], position=0)
@@ -120,6 +210,30 @@ class Watch:
             past[event.data.alert_id] = event
         else:
             past.pop(event.data.alert_id, None)
+
+
+def _take(past: Past, stage: Stage, message: Message) -> None:
+    """Take a block in; one that cannot be read, or is of a line that is gone, is passed over as the workers do."""
+    try:
+        line = past.lines.get(Line.of_subject(message.subject).key)
+        if line is not None:
+            batch = blocks.from_bytes(message.data, stage)
+            line.take_features(batch) if stage is Stage.FEATURES else line.take_scores(batch)
+    except ValueError:
+        return
+
+
+def _stored_ns(stored: Any) -> int:
+    """When a message was stored; the client gives it as it comes from the server, or parsed."""
+    moment = stored if isinstance(stored, datetime) else datetime.fromisoformat(str(stored)[:19] + "+00:00")
+    return int(moment.timestamp()) * 10**9
+
+
+def failure(tasks: list[asyncio.Task[None]]) -> None:
+    """Raise what ended one of these tasks."""
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 def _cancelled() -> bool:

@@ -62,7 +62,7 @@ def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["auto", "table", "log", "json"]),
             default="auto",
             show_default=True,
-            help="auto is a table in a terminal and lines elsewhere; json prints one document a line.",
+            help="auto is screens in a terminal and lines elsewhere; json prints one document a line.",
         ),
         click.option(
             "--stop-after", metavar="TIME|first-alert", help="End with 0 after 90s, say, or at an open alert."
@@ -175,7 +175,7 @@ async def _watch(
         while not stop.is_set():
             for tenant, (url, credentials) in installation.access.items():
                 if tenant not in watches:  # an edit may bring one
-                    watches[tenant] = Watch(url, credentials, shown.event)
+                    watches[tenant] = Watch(url, credentials, shown.event, shown.past)
                     tasks.append(asyncio.create_task(watches[tenant].run()))
             documents = {k: v for watch in watches.values() for k, v in watch.picture.workers.items()}
             alerts = [alert for watch in watches.values() for alert in watch.picture.open_alerts]

@@ -36,10 +36,12 @@ class TwinRow:
     health: str = "unknown"
     """good, or the worst severity of its open alerts, or unknown while nothing is scored."""
     open_alerts: list[str] = field(default_factory=list)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of each failure model what the alerter tells: score, severity, why there is no score."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
+        """Ready for JSON; the models are left to the screens."""
+        return {name: value for name, value in asdict(self).items() if name != "models"}
 
 
 def twins(configs: Iterable[WorkerConfig], documents: Documents, alerts: Iterable[Alert], now_ns: int) -> list[TwinRow]:
@@ -109,6 +111,7 @@ def _freshness(row: TwinRow, told: Mapping[str, Any], now_ns: int, stale_after_n
 
 def _score(row: TwinRow, told: Mapping[str, Any]) -> None:
     """Of the models with a score the highest; of none, the first reason."""
+    row.models = told.get("models", {})
     for model, state in sorted(told.get("models", {}).items()):
         score = state.get("score")
         if score is not None and math.isfinite(score):
@@ -122,7 +125,7 @@ def _score(row: TwinRow, told: Mapping[str, Any]) -> None:
 
 def _unknown(row: TwinRow) -> None:
     """An old score says nothing about a machine that is silent now."""
-    row.score, row.failure_model, row.health = None, "", "unknown"
+    row.score, row.failure_model, row.health, row.models = None, "", "unknown", {}
     row.why = "no data yet" if row.fresh_s is None else f"no data for {duration_text(int(row.fresh_s * 1e9))}"
 
 
