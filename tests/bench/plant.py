@@ -205,6 +205,7 @@ def judge(fleet: Fleet, found: dict[str, Found]) -> dict[str, object]:
     faults = {fault.asset: fault for fault in fleet.faults}
     troubled = {fault.asset: fault for fault in fleet.sensor_faults}
     modes: dict[str, dict[str, list[float]]] = {}
+    missed = []
     for fault in fleet.faults:
         mine = [(model, at) for asset, model, at in opened if asset == fault.asset and fault.onset_s <= at]
         right = [at for model, at in mine if model.endswith(fault.kind) and at <= fault.failure_s]
@@ -216,8 +217,9 @@ def judge(fleet: Fleet, found: dict[str, Found]) -> dict[str, object]:
             mode["lead_h"].append(lead / 3600)
             mode["share"].append(lead / fault.growth_s)
             mode["also"] += [1] if other else []
-        elif other:
-            mode["other"].append(1)
+        else:
+            missed.append(f"{fault.asset} {fault.kind}")
+            mode["other"] += [1] if other else []
     false, by_sensor = [], []
     for asset, model, at in opened:
         if asset in faults and at >= faults[asset].onset_s:
@@ -246,6 +248,7 @@ def judge(fleet: Fleet, found: dict[str, Found]) -> dict[str, object]:
         "falseAlerts": len(false),
         "falsePerThousandMachineDays": round(1000 * len(false) / days, 2),
         "falseList": [f"{asset} {model} day {(at - fleet.start_s) / DAY_S:.2f}" for asset, model, at in false][:40],
+        "missedList": missed,
         "alertsBySensorFaults": len(by_sensor),
         "sensorFaults": len(fleet.sensor_faults),
         "samples": sum(one.samples for one in found.values()),
@@ -297,7 +300,8 @@ def main(arguments: list[str] | None = None) -> None:
     result["seconds"] = round(time.perf_counter() - began, 1)
     result["speed"] = given.days * DAY_S / result["seconds"]
     print(json.dumps(result) if given.output == "json" else table(result))
-    if given.output == "text" and result["falseList"]:
+    if given.output == "text":
+        print("missed: " + "; ".join(result["missedList"]), file=sys.stderr)
         print("false: " + "; ".join(result["falseList"]), file=sys.stderr)
 
 

@@ -100,12 +100,11 @@ class Memory:
         self.after[name] = total[..., -1].copy()
         return total
 
-    def starts(self, name: str) -> Floats:
-        """Times the machines began to turn so far."""
-        turning = self._conditions.turning
-        last = self._before.get(f"{name}-last", turning[..., 0])
-        self.after[f"{name}-last"] = turning[..., -1].copy()
-        risen = np.diff(turning, axis=-1, prepend=last[..., np.newaxis]) > 0
+    def rises(self, name: str, flags: Floats) -> Floats:
+        """Times that flags went from 0 to 1 so far."""
+        last = self._before.get(f"{name}-last", flags[..., 0])
+        self.after[f"{name}-last"] = flags[..., -1].copy()
+        risen = np.diff(flags, axis=-1, prepend=last[..., np.newaxis]) > 0
         return self.counted(name, risen.astype(np.float64))
 
     def hours(self) -> Floats:

@@ -113,7 +113,7 @@ def random_fleet(seed: int, counts: Mapping[str, int], start_s: int, days: int, 
         machine = MACHINES[kind]
         for asset in assets:
             chance = random.random()
-            begin = start_s + int((healthy_days + random.uniform(0.0, days - healthy_days - 2.5)) * _DAY_S)
+            begin = start_s + int((healthy_days + random.uniform(0.0, max(0.0, days - healthy_days - 2.5))) * _DAY_S)
             if chance < 0.33:
                 fault = machine.faults[int(random.integers(len(machine.faults)))]
                 faults.append(Fault(asset, fault, begin, int(random.uniform(1.5, 2.5) * _DAY_S)))

@@ -68,7 +68,7 @@ def _rotor_burst(c: Conditions, rows: Rows, load: Floats, **more: Floats) -> Bur
 def _rotor_velocity(c: Conditions, load: Floats, base: Floats, end: float = 1.0) -> Floats:
     """RMS velocity at a bearing; faults reach ISO 20816 zone D at severity 1."""
     wear = end * c.of("bearing-wear") ** 1.5
-    parts = (5.5 * c.of("unbalance"), end * 4.4 * c.of("misalignment"), 3.2 * base * wear)
+    parts = (5.5 * c.of("unbalance"), end * 4.4 * c.of("misalignment"), 4.0 * base * wear)
     rough = 1.0 + 0.02 * c.wander("roughness", 600)
     return velocity(c, base, load, *parts) * rough
 
@@ -131,7 +131,7 @@ class CentrifugalPump:
             "seal-leakage": leak,
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
-            "starts": memory.starts("starts"),
+            "starts": memory.rises("starts", c.turning),
             "state": state_of(c),
             "low-suction-alarm": (suction * bar < -0.55).astype(np.float64) * c.turning,
             "cavitation": point.cavitation,
@@ -195,7 +195,7 @@ class InductionMotor:
             "speed": self.synchronous_min * c.speed * (1.0 - self.rated_slip * torque),
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
-            "starts": memory.starts("starts"),
+            "starts": memory.rises("starts", c.turning),
             "state": state_of(c),
             "overload-alarm": (winding > 140.0).astype(np.float64),
         }
@@ -325,7 +325,7 @@ class Compressor:
             "bearing-temperature-de": memory.lagged("de", _ambient(c) + c.build("rise", 30, 36) * heat, 700.0),
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
-            "load-cycles": memory.counted("cycles", np.diff(loaded, axis=-1, prepend=loaded[..., :1]).clip(0.0)),
+            "load-cycles": memory.rises("cycles", loaded),
             "state": np.where(hot > 118.0, TRIPPED, np.where(loaded > 0, 2.0, c.turning)),
             "high-temperature-alarm": (hot > 110.0).astype(np.float64),
         }
@@ -362,7 +362,7 @@ class Conveyor:
         mass = self.capacity_t_h * c.load * (1.0 + 0.04 * c.wander("feed", 60)) / 3.6
         belt = self.belt_m_s * c.speed * (1.0 - 0.004 * c.load)
         load_kg_m = np.divide(mass, belt, out=np.zeros_like(mass), where=belt > 0.1)
-        friction = 0.022 * (1.0 + 0.10 * c.of("lubricant-degradation") + 0.12 * c.of("misalignment"))
+        friction = 0.022 * (1.0 + 0.25 * c.of("lubricant-degradation") + 0.20 * c.of("misalignment"))
         force = 9.81 * (friction * self.length_m * (60.0 + load_kg_m) + load_kg_m * self.lift_m) + 900.0
         power = c.turning * (force * belt / 1000.0 / 0.90 + 1.5)
         share = power / 75.0
