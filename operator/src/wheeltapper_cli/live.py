@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nats.aio.client import Client
-from nats.js.errors import NoKeysError, NotFoundError
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from wheeltapper_api.config import WorkerConfig
@@ -44,13 +44,17 @@ class Picture:
 
 
 async def documents(client: Client, bucket: str) -> dict[str, bytes]:
-    """Newest document of every key of a bucket."""
-    store = await client.jetstream().key_value(bucket)
-    try:
-        keys = await store.keys()
-    except NoKeysError:
-        return {}
-    return {key: (await store.get(key)).value or b"" for key in keys}
+    """Newest document of every key of a bucket.
+
+    The keys are asked of the stream: a list that the client watches together misses a key that is written meanwhile.
+    """
+    jetstream, prefix = client.jetstream(), f"$KV.{bucket}."
+    info = await jetstream.stream_info(f"KV_{bucket}", subjects_filter=f"{prefix}>")
+    found = {}
+    for subject in sorted(info.state.subjects or {}):
+        message = await jetstream.get_last_msg(f"KV_{bucket}", subject)
+        found[subject.removeprefix(prefix)] = message.data or b""
+    return found
 
 
 async def configs(client: Client) -> list[WorkerConfig]:
