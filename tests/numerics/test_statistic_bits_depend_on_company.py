@@ -151,3 +151,19 @@ def test_narrower_vector_instructions_give_the_same_bits():
         timeout=60,
     )
     assert child.stdout.strip() == fingerprint()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_layout_for_long_segments_gives_the_bits_of_the_other(seed, monkeypatch):
+    random = np.random.default_rng(seed)
+    values = random.normal(size=9000) * 10.0 ** random.integers(-5, 8) + 10.0 ** random.integers(0, 9)
+    if seed % 4 == 0:
+        values[random.integers(0, 9000, 2)] = random.choice([np.nan, np.inf, -0.0])
+    if seed % 5 == 0:
+        values *= 1e300
+    times = np.cumsum(random.integers(1, 10**9, 9000))
+    starts = random.integers(0, 4000, 30)
+    ends = starts + (random.integers(1, 5000, 30) if seed % 2 else np.full(30, random.integers(1000, 5000)))
+    rows = segment_statistics(values, times, starts, ends, NAMES)
+    monkeypatch.setattr(statistics, "LONG", 10**9)
+    assert segment_statistics(values, times, starts, ends, NAMES).tobytes() == rows.tobytes()

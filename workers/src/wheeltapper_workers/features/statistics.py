@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
+from wheeltapper_workers.features.long_segments import CHUNK_ELEMENTS as LONG_CHUNK
+from wheeltapper_workers.features.long_segments import LONG, Room, row_statistics
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -97,10 +100,11 @@ def segment_statistics(
     """
     lengths = _checked_lengths(values, times_ns, starts, ends, functions)
     result = np.full((len(starts), len(functions)), np.nan)
+    room = Room()
     # Overflow and 0/0 are answers here (NaN), not surprises.
     with np.errstate(all="ignore"):
         for rows, width in _chunks(lengths):
-            columns = _chunk_statistics(values, times_ns, starts[rows], lengths[rows], width, frozenset(functions))
+            columns = _alike(values, times_ns, starts[rows], lengths[rows], width, frozenset(functions), room)
             for column, name in enumerate(functions):
                 if name != "count":
                     result[rows, column] = columns[name]
@@ -145,9 +149,39 @@ def _chunks(lengths: Integers) -> Iterator[tuple[Integers, int]]:
     for rows in np.split(order, np.flatnonzero(np.diff(widths[order])) + 1):
         width = int(widths[rows[0]]) if len(rows) else 0
         if width:
+            # Long segments go by length, since they are worked on without padding.
+            if width >= LONG:
+                yield from _equally_long(rows, lengths, width)
+                continue
             step = max(1, CHUNK_ELEMENTS // width)
             for first in range(0, len(rows), step):
                 yield rows[first : first + step], width
+
+
+def _equally_long(rows: Integers, lengths: Integers, width: int) -> Iterator[tuple[Integers, int]]:
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    step = max(1, LONG_CHUNK // width)
+    for same in np.split(rows, np.flatnonzero(np.diff(lengths[rows])) + 1):
+        for first in range(0, len(same), step):
+            yield same[first : first + step], width
+
+
+def _alike(
+    values: Floats,
+    times_ns: Integers,
+    starts: Integers,
+    lengths: Integers,
+    width: int,
+    names: frozenset[str],
+    room: Room,
+) -> dict[str, Floats]:
+    """Return each named statistic [g] of g segments of one padded width, by the layout that suits their length."""
+    if width < LONG:
+        return _chunk_statistics(values, times_ns, starts, lengths, width, names)
+    columns = row_statistics(values, times_ns, starts, int(lengths[0]), width, names, room)
+    if "crest-factor" in names:
+        columns["crest-factor"] = np.maximum(columns["max"], -columns["min"]) / columns["rms"]
+    return columns
 
 
 def _tree_sum(terms: Floats) -> Floats:
