@@ -112,7 +112,9 @@ def backfill(history: Path, state: Path) -> None:
     History comes before live data: where live data has been read already, start from an empty state folder with
     wheeltapper up --backfill.
 
-    Example: wheeltapper backfill healthy-day.parquet
+    \b
+    Examples:
+      wheeltapper backfill healthy-day.parquet
     """
     access = access_of_running(state)
     if not access:

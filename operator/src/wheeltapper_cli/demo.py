@@ -28,7 +28,7 @@ _LEARNED: Final = "learned"
 @click.command()
 @running_options
 def demo(state: Path, output: str, stop_after: str | None, timeout: str | None) -> None:
-    r"""Run four simulated pumps; the drive-end bearing of one begins to wear after half a minute.
+    """Run four simulated pumps; the drive-end bearing of one begins to wear after half a minute.
 
     The first start lets the pumps learn from a simulated healthy day; later ones go on where the last one stopped.
 

@@ -25,7 +25,7 @@ _WIDTH: Final = 78
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--recursive", "-r", is_flag=True, help="List all fields below, not only the next ones.")
 def explain_field(path: str, output: str, recursive: bool) -> None:
-    r"""Explain a field: its type, default, values, rules, and an example. Without PATH, list the kinds.
+    """Explain a field: its type, default, values, rules, and an example. Without PATH, list the kinds.
 
     PATH begins with a kind, by its name, plural or short name, and goes down by dots.
 
@@ -61,7 +61,7 @@ def explain_field(path: str, output: str, recursive: bool) -> None:
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write, instead of printing it."
 )
 def schema(kind: str, output: Path | None) -> None:
-    r"""Print the JSON Schema of KIND, or one of all kinds, for editors that complete and check while one types.
+    """Print the JSON Schema of KIND, or one of all kinds, for editors that complete and check while one types.
 
     With the YAML language server, name the file in the first line of a manifest:
     # yaml-language-server: $schema=wheeltapper.json

@@ -42,7 +42,9 @@ def load_valid(paths: tuple[Path, ...]) -> tuple[Resource, ...]:
 def plan(paths: tuple[Path, ...], output: str) -> None:
     """Print what the resources in PATHS compile to: workers, what each does, streams. JSON has every detail.
 
-    Example: wheeltapper plan examples/pump-station --output json
+    \b
+    Examples:
+      wheeltapper plan examples/pump-station --output json
     """
     compiled = compile_plan(load_valid(paths))
     if output == "json":

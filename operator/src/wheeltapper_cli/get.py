@@ -41,7 +41,9 @@ def get() -> None:
 def twins(state: Path, output: str) -> None:
     """Show every twin with freshness, mode, score and health; of a stopped installation the last that is stored.
 
-    Example: wheeltapper get twins --output json
+    \b
+    Examples:
+      wheeltapper get twins --output json
     """
     access = access_of_running(state)
     rows = asyncio.run(_live_twins(access)) if access else _stored_twins(state)
@@ -60,7 +62,9 @@ def twins(state: Path, output: str) -> None:
 def alerts(state: Path, output: str, everything: bool) -> None:
     """Show open alerts, the newest first.
 
-    Example: wheeltapper get alerts --all
+    \b
+    Examples:
+      wheeltapper get alerts --all
     """
     access = access_of_running(state)
     found = asyncio.run(_live_alerts(access)) if access else _stored_alerts(state)
@@ -90,7 +94,9 @@ def trace(alert: str, state: Path, tenant: str | None, output: str) -> None:
 
     Every hop comes with the time it took.
 
-    Example: wheeltapper trace p-103-bearing-wear
+    \b
+    Examples:
+      wheeltapper trace p-103-bearing-wear
     """
     try:
         found = trace_alert(str(_tables(state)), tenant or _only_tenant(state), alert)
@@ -105,7 +111,7 @@ def trace(alert: str, state: Path, tenant: str | None, output: str) -> None:
 @TENANT
 @OUTPUT
 def query(sql: str | None, state: Path, tenant: str | None, output: str) -> None:
-    r"""Ask the tables raw, features, scores and events with SQL; without SQL, list their columns.
+    """Ask the tables raw, features, scores and events with SQL; without SQL, list their columns.
 
     \b
     Examples:

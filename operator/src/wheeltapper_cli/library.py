@@ -17,7 +17,7 @@ from wheeltapper_cli.errors import InvalidInputError
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def library(ctx: click.Context, output: str) -> None:
-    r"""List the library: classes of machines, the failure models of each, and their versions.
+    """List the library: classes of machines, the failure models of each, and their versions.
 
     \b
     Examples:
@@ -40,7 +40,12 @@ def library(ctx: click.Context, output: str) -> None:
 @click.argument("name")
 @click.option("--models/--no-models", default=True, show_default=True, help="With the failure models of a class.")
 def show(name: str, *, models: bool) -> None:
-    """Print the YAML of a class with its failure models, or of one failure model, to copy and change."""
+    """Print the YAML of a class with its failure models, or of one failure model, to copy and change.
+
+    \b
+    Examples:
+      wheeltapper library show fan > fan.yaml
+    """
     found = [entry for entry in entries() if entry.resource.name == name]
     if not found:
         names = [entry.resource.name for entry in entries()]

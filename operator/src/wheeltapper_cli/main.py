@@ -52,7 +52,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="wheeltapper")
 def cli() -> None:
-    r"""Predictive-maintenance twins, from the sensor to the work order.
+    """Predictive-maintenance twins, from the sensor to the work order.
 
     \b
     Examples:

@@ -35,7 +35,9 @@ def sim() -> None:
 def run_plant(scenario: Path, url: str, state: Path, speed: float) -> None:
     """Serve the plant of a SCENARIO file until stopped; started again it goes on where its clock stands.
 
-    Example: wheeltapper sim run examples/simulations/pump-station.yaml
+    \b
+    Examples:
+      wheeltapper sim run examples/simulations/pump-station.yaml
     """
     start_logging()
     _until_stopped(lambda stop: server.run(load_scenario(scenario), url, state, stop, speed=speed))
@@ -48,7 +50,9 @@ def run_plant(scenario: Path, url: str, state: Path, speed: float) -> None:
 def write_history(scenario: Path, output: Path, duration: str) -> None:
     """Write the healthy past of the plant of a SCENARIO file to OUTPUT, a Parquet file for wheeltapper backfill.
 
-    Example: wheeltapper sim history examples/simulations/pump-station.yaml healthy-day.parquet
+    \b
+    Examples:
+      wheeltapper sim history examples/simulations/pump-station.yaml healthy-day.parquet
     """
     try:
         seconds = duration_ns(duration) // 10**9
@@ -76,7 +80,9 @@ def replay_csv(
 ) -> None:
     """Serve a recorded file row by row, each numeric column as a node.
 
-    Example: wheeltapper sim replay --csv 0.csv --timestamp datetime --speed 100
+    \b
+    Examples:
+      wheeltapper sim replay --csv 0.csv --timestamp datetime --speed 100
     """
     start_logging()
     _until_stopped(lambda stop: replay.serve_csv(path, column, url, speed, loop=loop, timestamps=timestamps, stop=stop))

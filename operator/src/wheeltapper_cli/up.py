@@ -91,7 +91,7 @@ def up(
     timeout: str | None,
     history: Path | None,
 ) -> None:
-    r"""Run the resources in PATHS on this machine: no cluster, no container engine, no root.
+    """Run the resources in PATHS on this machine: no cluster, no container engine, no root.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ _LOG_S: Final = 5.0
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def validate(paths: tuple[Path, ...], output: str) -> None:
-    r"""Check PATHS, files and folders together: fields, units, references between files. A dash is standard input.
+    """Check PATHS, files and folders together: fields, units, references between files. A dash is standard input.
 
     Prints file:line: field: what is wrong, what would be right. Ends with 0 if nothing is wrong, else with 2; that is
     also the end where PATHS hold no object of wheeltapper.dev.

@@ -32,7 +32,9 @@ _LOOK_SECONDS: Final = 1.0
 def watch(state: Path, output: str) -> None:
     """Look at an installation that runs: all twins, one twin, one alert. To leave stops nothing but the looking.
 
-    Example: wheeltapper watch --state .wheeltapper
+    \b
+    Examples:
+      wheeltapper watch --state .wheeltapper
     """
     if not access_of_running(state):
         raise InvalidInputError(f"Nothing runs in {state}; start it with wheeltapper up, or name another with --state")
