@@ -107,6 +107,12 @@ class Memory:
         risen = np.diff(flags, axis=-1, prepend=last[..., np.newaxis]) > 0
         return self.counted(name, risen.astype(np.float64))
 
+    def last(self, name: str, values: Floats) -> Floats:
+        """Last value of the chunk before, [n_assets, 1]; the first one where there is none."""
+        before = self._before.get(name, values[..., 0])[..., np.newaxis]
+        self.after[name] = values[..., -1].copy()
+        return before
+
     def hours(self) -> Floats:
         """Hours run so far."""
         return self.counted("hours", self.turning_hours())
@@ -156,10 +162,10 @@ class Machine(Protocol):
         """Vibration at the times of the conditions, of which there is one an asset: [n_assets, 1]."""
 
 
-def state_of(conditions: Conditions) -> Floats:
+def state_of(conditions: Conditions, memory: Memory) -> Floats:
     """The usual states: off, starting, running."""
     speed = conditions.speed
-    rising = np.diff(speed, axis=-1, prepend=speed[..., :1]) > 1e-6
+    rising = np.diff(speed, axis=-1, prepend=memory.last("speed", speed)) > 1e-6
     turning = conditions.turning > 0
     return np.where(turning, np.where(rising & (speed < 0.98), STARTING, RUNNING), STOPPED)
 

@@ -132,7 +132,7 @@ class CentrifugalPump:
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
             "starts": memory.rises("starts", c.turning),
-            "state": state_of(c),
+            "state": state_of(c, memory),
             "low-suction-alarm": (suction * bar < -0.55).astype(np.float64) * c.turning,
             "cavitation": point.cavitation,
         }
@@ -196,7 +196,7 @@ class InductionMotor:
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
             "starts": memory.rises("starts", c.turning),
-            "state": state_of(c),
+            "state": state_of(c, memory),
             "overload-alarm": (winding > 140.0).astype(np.float64),
         }
 
@@ -248,7 +248,7 @@ class Fan:
             "speed": self.rated_min * speed,
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
-            "state": state_of(c),
+            "state": state_of(c, memory),
         }
 
     def burst(self, c: Conditions, rows: Rows) -> Burst:
@@ -383,7 +383,7 @@ class Conveyor:
             "vibration-gearbox": _rotor_velocity(c, share, base),
             "ambient-temperature": _ambient(c),
             "running-hours": memory.hours(),
-            "state": state_of(c),
+            "state": state_of(c, memory),
             "product": np.floor(2.999 * (0.5 + 0.2 * c.wander("product", 28_800)).clip(0.0, 1.0)),
             "speed": np.broadcast_to(self.motor_min, c.speed.shape) * c.speed,
         }
