@@ -48,6 +48,7 @@ class SeriesConfig(Model):
     kind: SignalKind
     address: str
     path: str | None = None
+    time_path: str | None = None
     scale: float = 1.0
     """Source number times ``scale`` plus ``offset`` is the value in the class's unit."""
     offset: float = 0.0

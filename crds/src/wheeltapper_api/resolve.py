@@ -41,6 +41,7 @@ class Binding:
     protocol: str
     """``opcua``, ``mqtt`` or ``modbus``, by the sort of address."""
     path: str | None
+    time_path: str | None
     unit: str | None
     """Unit the source delivers."""
     scale: float
@@ -190,6 +191,7 @@ def _bind(twin: AssetTwin, signal: Signal, own: SignalBinding | None, addressed:
         address=address.replace("{tag}", tag) if tag else address,
         protocol=protocol,
         path=source.path,
+        time_path=source.time_path,
         unit=(own.unit if own else None) or signal.unit,
         scale=own.scale if own and own.scale is not None else 1.0,
         offset=own.offset if own and own.offset is not None else 0.0,

@@ -31,7 +31,10 @@ _STEPS: Final = {
     Role.SCORE: "wheeltapper_workers.scoring.scorer:ScoreStep",
     Role.ALERT: "wheeltapper_workers.alerts.alerter:AlertStep",
 }
-_SOURCES: Final = {"opcua": "wheeltapper_workers.sources.opcua:OpcUaSource"}
+_SOURCES: Final = {
+    "mqtt": "wheeltapper_workers.sources.mqtt:MqttSource",
+    "opcua": "wheeltapper_workers.sources.opcua:OpcUaSource",
+}
 _COLLECTOR: Final = "wheeltapper_workers.sources.collector:Collector"
 _RECORDER: Final = "wheeltapper_workers.history.recorder:Recorder"
 

@@ -98,6 +98,7 @@ class SignalBinding(Model):
             "The connection in from needs an address: node, topic or register",
         ),
         Rule("!has(self.path) || has(self.topic)", "A path goes with a topic: it points into the topic's JSON"),
+        Rule("!has(self.timePath) || has(self.path)", "A timePath goes with a path: both point into the topic's JSON"),
     )
     name: Name
     source: Annotated[Name | None, Field(alias="from")] = None
@@ -108,6 +109,9 @@ class SignalBinding(Model):
     """MQTT topic."""
     path: Address | None = None
     """Where in a JSON payload the value is, such as $.value."""
+    time_path: Address | None = None
+    """Where in a JSON payload the time of the measurement is, as RFC 3339 text or as a number since 1970; without it a
+    sample has the time at which it was received."""
     register_: Annotated[Address | None, Field(alias="register")] = None
     """Modbus register."""
     unit: Unit | None = None

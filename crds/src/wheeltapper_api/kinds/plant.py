@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from wheeltapper_api.fields import Address, Duration, Model, Name, Title
+from wheeltapper_api.fields import Address, Duration, Model, Name, Size, Title
 from wheeltapper_api.kinds.meta import (
     AGE_COLUMN,
     READY_COLUMNS,
@@ -47,6 +47,8 @@ class MqttConnection(Model):
 
     url: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^\s]+$", max_length=512)]
     version: Literal["3.1.1", "5"] = "5"
+    max_payload: Size = "4Mi"
+    """Largest message; a broker of version 5 does not even send a larger one."""
     credentials_ref: Name | None = None
     """Secret with the keys username and password, or certificate and privateKey."""
 
@@ -93,12 +95,16 @@ class AddressedSignal(Model):
             "Give exactly one of node, topic and register",
         ),
         Rule("!has(self.path) || has(self.topic)", "A path goes with a topic: it points into the topic's JSON"),
+        Rule("!has(self.timePath) || has(self.path)", "A timePath goes with a path: both point into the topic's JSON"),
     )
     name: Name
     node: Address | None = None
     topic: Address | None = None
     path: Address | None = None
     """Where in a JSON payload the value is, such as $.value."""
+    time_path: Address | None = None
+    """Where in a JSON payload the time of the measurement is, as RFC 3339 text or as a number since 1970; without it a
+    sample has the time at which it was received."""
     register_: Annotated[Address | None, Field(alias="register")] = None
     shared: bool = False
     """One sensor serves all machines of the class; its address has no ``{tag}``."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from wheeltapper_api import units
 from wheeltapper_api.config import CollectorConfig, SeriesConfig
-from wheeltapper_api.fields import duration_ns
+from wheeltapper_api.fields import duration_ns, size_bytes
 from wheeltapper_api.kinds import AssetTwin, Plant
-from wheeltapper_api.kinds.plant import Connection
+from wheeltapper_api.kinds.plant import Connection, MqttConnection
 from wheeltapper_api.resolve import Binding
 from wheeltapper_api.wire import Line
 
@@ -27,6 +27,7 @@ def series_config(line: Line, twin: AssetTwin, binding: Binding) -> SeriesConfig
         kind=signal.kind,
         address=binding.address,
         path=binding.path,
+        time_path=binding.time_path,
         scale=binding.scale * unit_scale,
         offset=binding.offset * unit_scale + unit_offset,
         lowest=bounds.min if bounds else None,
@@ -57,6 +58,10 @@ def collector_config(tenant: str, plant: Plant, connection: Connection, series: 
     )
 
 
+def _mqtt_options(mqtt: MqttConnection) -> dict[str, Any]:
+    return {"version": mqtt.version, "max_payload": size_bytes(mqtt.max_payload)}
+
+
 def _protocol(connection: Connection) -> tuple[str, str, dict[str, Any], str | None]:
     if connection.opcua is not None:
         opcua = connection.opcua
@@ -68,7 +73,7 @@ def _protocol(connection: Connection) -> tuple[str, str, dict[str, Any], str | N
         }
         return "opcua", opcua.endpoint, options, opcua.credentials_ref
     if connection.mqtt is not None:
-        return "mqtt", connection.mqtt.url, {"version": connection.mqtt.version}, connection.mqtt.credentials_ref
+        return "mqtt", connection.mqtt.url, _mqtt_options(connection.mqtt), connection.mqtt.credentials_ref
     if connection.modbus is not None:
         modbus = connection.modbus
         options = {"unit": modbus.unit, "poll_ns": duration_ns(modbus.poll)}

@@ -288,10 +288,13 @@ class ScoreStep:
         for model in self._models:
             learned = state.models[model.config.name].baseline
             waiting = model.assets & ~learned.frozen.any(axis=1) if model.learns else np.zeros(len(self._assets), bool)
-            for position in np.flatnonzero(waiting):
-                seen = int(learned.span_ns[position])
-                text = f"{duration_text(seen)} of {duration_text(model.at_least_ns)}"
-                told.setdefault(self._assets[position], {})[model.config.name] = text
+            if not waiting.any():
+                continue
+            whole, spans = duration_text(model.at_least_ns), learned.span_ns
+            # Most machines began together, so a few texts serve them all.
+            texts = {span: f"{duration_text(span)} of {whole}" for span in set(spans[waiting].tolist())}
+            for position in np.flatnonzero(waiting).tolist():
+                told.setdefault(self._assets[position], {})[model.config.name] = texts[int(spans[position])]
         return told
 
 
