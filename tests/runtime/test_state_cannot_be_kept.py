@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.runtime.test_worker_killed_mid_stream import BLOCKS, publish, role, stored, telemetry, undisturbed
+from tests.runtime.test_worker_killed_mid_stream import LAST, publish, role, stored, telemetry, undisturbed
 from tests.support.disks import fill, small_disk
 from tests.support.waiting import until
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore, decode, encode
@@ -36,7 +36,7 @@ async def test_a_full_disk_stops_nothing_and_is_told(server, tmp_path, caplog):
         async with role(server, disk / "state") as (worker, _):
             assert worker.progress.position >= 40
             await publish(client, batches[40:])
-            await until(lambda: worker.progress.position >= BLOCKS)
+            await until(lambda: worker.progress.position >= LAST)
     await client.close()
     assert await stored(server) == undisturbed(batches)
 

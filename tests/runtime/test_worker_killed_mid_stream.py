@@ -12,15 +12,17 @@ from tests.support.drive import drive, rows
 from tests.support.lines import LINE, healthy, line_config
 from tests.support.waiting import until
 from wheeltapper_api.config import Role
-from wheeltapper_api.wire import Stage
+from wheeltapper_api.wire import HEADER_GENERATION, HEADER_TICK, Stage
 from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.jetstream import Fenced, StreamReader
-from wheeltapper_workers.runtime.line import LineRole
+from wheeltapper_workers.runtime.line import LineRole, line_generation
 
 BLOCKS = 60
+LAST = BLOCKS + 1
+"""Sequence of the last block: the first message tells the config."""
 
 
 def telemetry(blocks=BLOCKS, seconds=400):
@@ -29,8 +31,13 @@ def telemetry(blocks=BLOCKS, seconds=400):
 
 
 async def publish(client, batches):
+    """The batches, behind a tick that tells the config, as in every stream."""
+    jetstream = client.jetstream()
+    if (await jetstream.stream_info(Stage.TELEMETRY.stream)).state.last_seq == 0:
+        told = {HEADER_TICK: "1", HEADER_GENERATION: line_generation(line_config())}
+        await jetstream.publish(LINE.subject(Stage.TELEMETRY, "tick"), b"", headers=told)
     for batch in batches:
-        await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(batch))
+        await jetstream.publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(batch))
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +70,7 @@ async def stored(server):
 
 def undisturbed(batches):
     step = FeaturizeStep(line_config())
-    return rows(drive(step, step.initial(line_config()), batches)[1])
+    return rows(drive(step, step.initial(line_config()), batches, first=2)[1])
 
 
 @pytest.mark.parametrize("checkpointed", [True, False], ids=["with checkpoint", "checkpoint lost"])
@@ -79,7 +86,7 @@ async def test_output_is_that_of_an_undisturbed_run(server, tmp_path, checkpoint
     await client.close()
     async with role(server, tmp_path / ("a" if checkpointed else "b")) as (worker, _):
         assert worker.progress.position == (20 if checkpointed else 0) or not checkpointed or worker.progress.position
-        await until(lambda: worker.progress.position >= BLOCKS)
+        await until(lambda: worker.progress.position >= LAST)
     assert await stored(server) == undisturbed(batches)
 
 
@@ -89,12 +96,12 @@ async def test_spoilt_checkpoint_is_passed_over(server, tmp_path, caplog):
     await publish(client, batches)
     await client.close()
     async with role(server, tmp_path) as (worker, _):
-        await until(lambda: worker.progress.position >= BLOCKS)
+        await until(lambda: worker.progress.position >= LAST)
         worker.checkpoint(force=True)
     path = tmp_path / "featurize.checkpoint"
     path.write_bytes(path.read_bytes()[:-100])
     async with role(server, tmp_path) as (worker, _):
-        await until(lambda: worker.progress.position >= BLOCKS)
+        await until(lambda: worker.progress.position >= LAST)
     assert "cannot be used" in caplog.text
     assert await stored(server) == undisturbed(batches)
 
@@ -131,7 +138,7 @@ async def test_server_killed_and_back(server, tmp_path):
         client = await server.connect()
         await publish(client, batches[30:])
         await client.close()
-        await until(lambda: worker.progress.position >= BLOCKS, 40)
+        await until(lambda: worker.progress.position >= LAST, 40)
         assert not task.done()
     assert await stored(server) == undisturbed(batches)
 
@@ -148,7 +155,7 @@ async def test_garbage_in_the_stream_is_told_and_left_out(server, tmp_path):
     await publish(client, batches[30:])
     await client.close()
     async with role(server, tmp_path) as (worker, task):
-        await until(lambda: worker.progress.position >= BLOCKS + 4)
+        await until(lambda: worker.progress.position >= LAST + 4)
         assert not task.done()
         assert worker.progress.refused == 4
         assert "tomorrow" in worker.progress.last_refusal
@@ -166,7 +173,7 @@ async def test_config_changes_at_the_block_where_it_is_recorded(server, tmp_path
         before = worker.generation
         await worker.configure(line_config(["p-3", "p-1"]))
         await publish(client, batches[30:])
-        await until(lambda: worker.progress.position >= BLOCKS + 1)
+        await until(lambda: worker.progress.position >= LAST + 1)
         assert worker.generation != before
     await client.close()
     kept = [row for row in undisturbed(batches) if row["asset"] == "'p-1'"]

@@ -122,3 +122,13 @@ def test_a_longer_list_of_inputs_learns_anew(hour):
     state = step.reconfigure(state, line_config(model=model))
     _, outputs = drive(step, state, [features(healthy(HOUR + 120))[-1]], Stage.FEATURES, first=99)
     assert pc.unique(outputs[-1].column("reason").dictionary_decode()).to_pylist() == ["learning"]
+
+
+def test_a_line_without_failure_models_has_no_scores_and_does_not_stop(hour):
+    config = line_config()
+    bare = config.model_copy(
+        update={"models": [], "assets": [asset.model_copy(update={"models": []}) for asset in config.assets]}
+    )
+    step, state, table = score(hour, bare)
+    assert table == []
+    assert step.summary(state) is not None

@@ -20,9 +20,11 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from wheeltapper_api.config import StoreConfig
-from wheeltapper_api.wire import HEADER_TICK, Stage
+from wheeltapper_api.wire import HEADER_TICK, Line, Stage
+from wheeltapper_workers.history.announced import Announcements, ToldTick, read_tick
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
-from wheeltapper_workers.history.tables import QUARANTINE, TABLE_OF, Store
+from wheeltapper_workers.history.tables import CONFIGS, QUARANTINE, TABLE_OF, TABLES, Store
+from wheeltapper_workers.runtime.line import line_generation
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +69,16 @@ class Buffer:
 
     entries: list[Entry] = field(default_factory=list)
     bad: list[BadBlock] = field(default_factory=list)
+    ticks: list[ToldTick] = field(default_factory=list)
+    """Those that may have changed a line's config."""
     last: int = 0
     """Sequence of the last message of the stream that was added, of whatever kind."""
 
     @property
     def rows(self) -> int:
-        """Rows that wait; a bad block counts as one, since it too has to be written."""
+        """Rows that wait; a bad block or tick counts as one, since it too has to be written."""
         rows: int = sum(entry.batch.num_rows for entry in self.entries)
-        return rows + len(self.bad)
+        return rows + len(self.bad) + len(self.ticks)
 
     @property
     def size(self) -> int:
@@ -84,7 +88,9 @@ class Buffer:
 
     def before(self, later: Buffer) -> Buffer:
         """Both, in order."""
-        return Buffer(self.entries + later.entries, self.bad + later.bad, max(self.last, later.last))
+        return Buffer(
+            self.entries + later.entries, self.bad + later.bad, self.ticks + later.ticks, max(self.last, later.last)
+        )
 
 
 class Historian:
@@ -107,12 +113,17 @@ class Historian:
         self._rows = self._bytes = 0
         self._waiting_since_ns: int | None = None
         self._tables: dict[Stage, DeltaTable] = {}
+        self._told: dict[tuple[Stage, Line], str] = {}
+        """Generation of the last tick that was added."""
+        self._announcements = Announcements(self._store, config.tenant)
+        self._announcements.want(config.lines, line_generation)
         self._guard = threading.Lock()
         self._committing = threading.Lock()
 
     def configure(self, config: StoreConfig) -> None:
         """Follow another config; what is buffered stays."""
         self._config = config
+        self._announcements.want(config.lines, line_generation)
 
     def add(
         self,
@@ -141,7 +152,9 @@ class Historian:
         if sequence <= self._buffers[stage].last:
             return None
         added, bad = Buffer(last=sequence), None
-        if HEADER_TICK not in headers:
+        if HEADER_TICK in headers:
+            added.ticks += self._changes(stage, read_tick(sequence, subject, headers))
+        else:
             try:
                 added.entries.append(self._read(stage, sequence, published_ns, subject, payload, headers))
             except ValueError as error:
@@ -198,13 +211,20 @@ class Historian:
         written: dict[str, int] = {}
         problems: list[str] = []
         with self._committing:
+            try:
+                self._announcements.keep_configs()
+            except (DeltaError, pa.ArrowException, OSError) as error:
+                problems.append(f"{CONFIGS}: {error}")
             for stage in Stage:
                 taken = self._take(stage)
-                if not taken.entries and not taken.bad:
-                    continue  # ticks alone are worth no commit: read again, they change nothing
+                if not taken.rows:
+                    continue  # ticks that change no config are worth no commit: read again, they change nothing
                 stored = False
                 try:
-                    written[stage.stream] = self._write(stage, taken)
+                    if taken.ticks:
+                        self._announcements.keep_ticks(stage, taken.ticks, taken.last)
+                    if taken.entries or taken.bad:
+                        written[stage.stream] = self._write(stage, taken)
                     stored = True
                 except (DeltaError, pa.ArrowException, OSError) as error:
                     self._tables.pop(stage, None)  # the snapshot may be what is wrong
@@ -222,7 +242,7 @@ class Historian:
         means that it is done another time.
         """
         done = []
-        for table in TABLE_OF.values():
+        for table in TABLES:
             opened = self._store.open(self._config.tenant, table)
             if opened is None or mergeable_files(opened) <= COMPACT_FILES:
                 continue
@@ -242,10 +262,19 @@ class Historian:
             raise ValueError(f"It is of the tenant {entry.line.tenant}, not of {self._config.tenant}")
         return entry
 
+    def _changes(self, stage: Stage, tick: ToldTick | None) -> list[ToldTick]:
+        """The tick, if it may change its line's config: the first one after a start may, the table knows it."""
+        if tick is None or tick.line.tenant != self._config.tenant:
+            return []
+        before = self._told.get((stage, tick.line))
+        self._told[stage, tick.line] = tick.generation
+        return [] if before == tick.generation else [tick]
+
     def _put(self, stage: Stage, added: Buffer) -> None:
         buffer = self._buffers[stage]
         buffer.entries.extend(added.entries)
         buffer.bad.extend(added.bad)
+        buffer.ticks.extend(added.ticks)
         buffer.last = max(buffer.last, added.last)
         self._rows += added.rows
         self._bytes += added.size

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from wheeltapper_api.explain import suggestion
 from wheeltapper_api.wire import AlertEvent, Line, Stage
 from wheeltapper_workers.history.rows import block_of
 from wheeltapper_workers.history.tables import FIELDS, TABLES, Store
@@ -161,7 +162,11 @@ def alert_history(store: Store, tenant: str, alert_id_prefix: str) -> pa.Table:
     rows = dataset.to_table(filter=pc.starts_with(pc.field("alert_id"), alert_id_prefix))
     found = sorted(set(rows["alert_id"].to_pylist()))
     if not found:
-        raise QueryError(f"No alert of {tenant} has an id that begins with {alert_id_prefix!r}; list the alerts")
+        known = set(dataset.to_table(columns=["alert_id"])["alert_id"].to_pylist())
+        remedy = suggestion(alert_id_prefix, known)
+        raise QueryError(
+            f"No alert of {tenant} has an id that begins with {alert_id_prefix!r}; list the alerts. {remedy}"
+        )
     if len(found) > 1:
         shown = ", ".join(found[:5]) + (" ..." if len(found) > 5 else "")
         raise QueryError(f"{len(found)} alerts have ids that begin with {alert_id_prefix!r}: {shown}; give more of it")

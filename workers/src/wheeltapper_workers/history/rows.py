@@ -64,7 +64,7 @@ def read_entry(
         If it is not what the stream should hold: a message comes from outside and is not believed unread.
     """
     try:
-        line = _line_of(subject)
+        line = line_of(subject)
         batch = _read_event(payload) if stage is Stage.EVENTS else _read_batch(stage, payload)
         names, digest = _read_features(batch) if stage is Stage.FEATURES else ((), "")
     except pa.ArrowException as error:
@@ -83,7 +83,14 @@ def read_entry(
     )
 
 
-def _line_of(subject: str) -> Line:
+def line_of(subject: str) -> Line:
+    """Line of a subject.
+
+    Raises
+    ------
+    ValueError
+        If it is not the subject of one.
+    """
     line = Line.of_subject(subject)
     if not all(re.fullmatch(NAME_PATTERN, part) for part in (line.tenant, line.plant, line.asset_class)):
         raise ValueError(f"The subject {_plain(subject)} has parts that are no names")

@@ -29,7 +29,10 @@ TABLE_OF: Final[Mapping[Stage, str]] = {
     Stage.SCORES: "scores",
     Stage.EVENTS: "events",
 }
-TABLES: Final = tuple(TABLE_OF.values())
+CONFIGS: Final = "configs"
+TICKS: Final = "ticks"
+TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS)
+"""One for each stream, and what the streams' steps were told meanwhile: configs, and where each took effect."""
 QUARANTINE: Final = "quarantine"
 PARTITIONS: Final = ("plant", "class", "day")
 
@@ -123,6 +126,21 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("document", pa.string(), "the whole CloudEvent, as JSON"),
         *_MADE_OF,
         *_ORIGIN,
+    ),
+    CONFIGS: (
+        *_PLACE,
+        ("shard", pa.string(), "part of the class's machines at the plant"),
+        ("generation", pa.string(), "config generation: a digest of the document"),
+        ("document", pa.string(), "config of the line, as canonical JSON"),
+        ("time", TIME, "when the historian first saw it"),
+    ),
+    TICKS: (
+        *_PLACE,
+        ("shard", pa.string(), "part of the class's machines at the plant"),
+        ("stage", pa.string(), "stream whose steps were told: telemetry, features or scores"),
+        ("block_sequence", pa.int64(), "stream sequence of the tick; the generation holds from here on"),
+        ("time", TIME, "time that the tick tells"),
+        ("generation", pa.string(), "config generation, other than that of the tick before"),
     ),
 }
 """Columns by table: name, type, meaning. ``features`` has a column more for every feature any pipeline ever had."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 from opentelemetry import trace
 
 from wheeltapper_api.config import LineConfig, Role, digest_of
@@ -96,6 +98,8 @@ class LineRole:
     async def start(self, earlier: dict[str, LineConfig]) -> None:
         """Take up the state: from the checkpoint and the config it was made under, or from nothing.
 
+        A config that the input does not tell yet is announced there, so that the stream tells every config.
+
         ``earlier`` has configs by generation, as far back as the bucket remembers.
         """
         self._configs |= earlier
@@ -103,13 +107,16 @@ class LineRole:
         self._done = _parse_input(self._writer.last_input)
         checkpoint = self._store.load(self._step.version)
         if checkpoint is None or not self._restore(checkpoint):
-            self._generation = line_generation(self._wanted)
-            self._state = self._step.initial(self._wanted)
+            # What came before the first tick runs under that tick's config, here as in a replay.
+            first = await self._told(first=True)
+            config = self._configs.get(first, self._wanted)
+            self._generation = line_generation(config)
+            self._state = self._step.initial(config)
             checkpoint = None
         position = checkpoint.position if checkpoint else 0
         self._reader = StreamReader(self._client, self._source.stream, [self.line.filter(self._source)], position)
         self.progress.position = self._saved_position = position
-        if self._generation != line_generation(self._wanted):
+        if await self._told(first=False) != line_generation(self._wanted):
             await self._announce()
 
     async def configure(self, config: LineConfig) -> None:
@@ -188,6 +195,17 @@ class LineRole:
             return False
         self._generation = checkpoint.generation
         return True
+
+    async def _told(self, *, first: bool) -> str:
+        """Generation of the first or the last tick in the input; empty where there is none, or it tells none."""
+        subject, stream = self.line.subject(self._source, "tick"), self._source.stream
+        jetstream = self._client.jetstream()
+        ask = partial(jetstream.get_msg, seq=1, next=True) if first else jetstream.get_last_msg
+        try:
+            found = await insist(lambda: ask(stream, subject=subject), what=f"Reading {subject}")
+        except NotFoundError:
+            return ""
+        return str((found.headers or {}).get(HEADER_GENERATION, ""))
 
     async def _announce(self) -> None:
         log.info("%s: config %s from the next block on", self.name, line_generation(self._wanted))

@@ -134,7 +134,7 @@ class ScoreStep:
         if not isinstance(item, Block):
             return state, []
         rows = self._read(item.batch, state.newest)
-        if not len(rows):
+        if not len(rows) or not self._models:
             return state, []
         newest = state.newest.copy()
         np.maximum.at(newest, rows.asset, rows.end)

@@ -1,0 +1,38 @@
+"""A line of real processes: its alert replays to the same bits, though nobody prepared it for that."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.station import Station, documents
+
+SPEED = 20.0
+
+
+@pytest.mark.timeout(300)
+def test_alert_of_real_processes(tmp_path):
+    station = Station(tmp_path)
+    station.edit("plant.yaml", "maxAhead: 1m", "maxAhead: 30d")  # the plant's clock runs ahead of ours
+    day = tmp_path / "day.parquet"
+    assert station.run("sim", "history", str(station.scenario), str(day)).returncode == 0
+    plant = station.simulator(SPEED)
+    try:
+        up = station.run(
+            *("up", str(station.files), "--state", str(station.state), "--backfill", str(day)),
+            *("--stop-after", "first-alert", "--timeout", "90s", "--output", "json"),
+            timeout=150,
+        )
+    finally:
+        plant.terminate()
+        plant.communicate(timeout=20)
+    assert up.returncode == 0, up.stdout[-2000:] + up.stderr[-2000:]
+    (alert,) = {d["event"]["data"]["alertId"] for d in documents(up.stdout) if d["type"] == "alert"}
+    found = station.run("replay", alert, "--state", str(station.state), "--output", "json", timeout=120)
+    assert found.returncode == 0, found.stdout + found.stderr
+    told = json.loads(found.stdout)
+    assert told["exact"]
+    assert told["notes"] == []
+    assert told["rows"] > 3_000_000
+    assert all(hop["rows"] == hop["equal"] > 0 for hop in told["hops"])

@@ -1,0 +1,134 @@
+"""Stored blocks in the order of their stream, without ever holding more of a history than a few row groups.
+
+A table's files are sorted by series, and merged ones hold many commits, so the blocks of a stream lie scattered. Each
+row group knows the lowest block it has a row of: taken in that order every row group is decoded once, and whatever lies
+before the next one's lowest block is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from wheeltapper_api.wire import Line
+from wheeltapper_workers.history.tables import Store
+
+T = TypeVar("T")
+
+_SEQUENCE: Final = "block_sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A row group of a file, and the lowest block of which it has a row."""
+
+    fragment: pads.ParquetFileFragment
+    number: int
+    lowest: int
+
+    def read(self, columns: Sequence[str] | None, dictionaries: Sequence[str] = ()) -> pa.Table:
+        """Rows; text columns that are named come dictionary-encoded."""
+        fragment = self.fragment
+        with fragment.filesystem.open_input_file(fragment.path) as file:
+            parquet = pq.ParquetFile(file, metadata=fragment.metadata, read_dictionary=list(dictionaries))
+            return parquet.read_row_group(self.number, columns=columns)
+
+
+def of_line(line: Line) -> pc.Expression:
+    """Filter for the files of a line."""
+    return (pc.field("plant") == line.plant) & (pc.field("class") == line.asset_class)
+
+
+def first_sequence(store: Store, line: Line, table: str) -> int | None:
+    """Lowest block of a line that is stored in a table; None if there is none."""
+    groups = groups_of(store, line, table, None)
+    return groups[0].lowest if groups else None
+
+
+def in_order(
+    store: Store,
+    line: Line,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    last: int | None = None,
+) -> Iterator[pa.Table]:
+    """Rows of a line in tables that follow one another: each holds all rows of its blocks, in any order.
+
+    Parameters
+    ----------
+    columns
+        To be read; a file that lacks one is read without it, and the partition columns are never among them.
+    last
+        Stream sequence of the last block that is wanted.
+    """
+    return ahead(_in_order(groups_of(store, line, table, last), columns, last))
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Items of an iterator, of which the next one is made in a thread while one is worked with.
+
+    Decoding and copying release the interpreter's lock, so the two do run at once.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
+
+
+def _in_order(groups: list[Group], columns: Sequence[str] | None, last: int | None) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    for group, following in zip(groups, [*groups[1:], None], strict=True):
+        waiting.append(group.read(columns))
+        ready, waiting = _split(waiting, following.lowest if following else None, last)
+        if ready.num_rows:
+            yield ready
+
+
+def groups_of(store: Store, line: Line, table: str, last: int | None) -> list[Group]:
+    """Row groups of a line's rows in a table, by their lowest block; those behind ``last`` are left out."""
+    dataset = store.dataset(line.tenant, table)
+    if dataset is None:
+        return []
+    where = of_line(line)
+    if last is not None:
+        where &= pc.field(_SEQUENCE) <= last
+    found = []
+    for fragment in dataset.get_fragments(filter=where):
+        fragment.ensure_complete_metadata()
+        for group in fragment.row_groups:
+            told = group.statistics.get(_SEQUENCE)
+            lowest = int(told["min"]) if told else 0  # without statistics it may hold anything, so it is read first
+            if group.num_rows and (last is None or lowest <= last):
+                found.append(Group(fragment, group.id, lowest))
+    return sorted(found, key=lambda group: group.lowest)
+
+
+def _split(tables: list[pa.Table], before: int | None, last: int | None) -> tuple[pa.Table, list[pa.Table]]:
+    """Rows before a block, and tables of the others; rows behind ``last`` are dropped."""
+    ready, waiting = [], []
+    for table in tables:
+        sequence = np.asarray(table[_SEQUENCE])
+        if last is not None and sequence.max() > last:
+            table = table.filter(pa.array(sequence <= last))  # noqa: PLW2901 - the same table without its end
+            sequence = sequence[sequence <= last]
+        complete = sequence < before if before is not None else np.ones(len(sequence), bool)
+        if complete.all():
+            ready.append(table)
+        elif not complete.any():
+            waiting.append(table)
+        else:
+            ready.append(table.filter(pa.array(complete)))
+            waiting.append(table.filter(pa.array(~complete)))
+    if not ready:
+        return pa.table({}), waiting
+    return pa.concat_tables(ready, promote_options="default"), waiting
