@@ -26,8 +26,9 @@ format: $(INSTALLED) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## The benchmarks; each prints one JSON line
-	$(BIN)/python -m tests.bench
+bench: $(INSTALLED) ## The benchmarks, one JSON line each, and docs/performance.md (options: ARGS="features onnx --quick")
+	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tests.bench report
 
 generate: $(INSTALLED) ## Write crds/*.yaml anew from the kinds
 	$(BIN)/python -m wheeltapper_api.generate
