@@ -18,9 +18,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tests.mqtt.conftest import config, series
 from tests.support.nats import free_port
 
-# The library leaves the socket of a handshake that failed to the garbage collector, which complains.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 class Nowhere:
     port = free_port()

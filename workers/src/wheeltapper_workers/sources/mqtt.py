@@ -57,6 +57,17 @@ class Timing:
     misc_s: float = 1.0
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closed when its handshake fails; the MQTT library leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class MqttSource:
     """A connection to an MQTT broker.
 
@@ -193,12 +204,14 @@ class MqttSource:
         connecting = functools.partial(
             client.connect, url.hostname or "", port, keepalive=self._timing.keep_alive_s, **arguments
         )
+        trying = asyncio.ensure_future(asyncio.to_thread(connecting))
         try:
-            await asyncio.wait_for(asyncio.to_thread(connecting), self._timing.answer_s)
+            await asyncio.wait_for(asyncio.shield(trying), self._timing.answer_s)
             self._attach(client)
             await asyncio.wait_for(self._up, self._timing.answer_s)
         except BaseException:
-            self._leave(client)
+            # A thread cannot be stopped: what it still opens is closed when it has.
+            trying.add_done_callback(functools.partial(_close, client))
             raise
         self._client = client
         self._state = ConnectionState(True, self._now(), "", self._state.connects + 1)
@@ -223,6 +236,7 @@ class MqttSource:
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=words.read(self._secret, "ca"))
+        context.sslsocket_class = _TlsSocket
         certificate, key = (self._secret / name if self._secret else None for name in ("certificate", "privateKey"))
         if certificate is not None and key is not None and certificate.is_file():
             context.load_cert_chain(certificate, key)
@@ -294,14 +308,7 @@ class MqttSource:
     def _leave(self, client: Client | None) -> None:
         self._client, self._listen = None, lambda: None
         if client is not None:
-            client.disconnect()
-            client.loop_write()
-            sock = client.socket()
-            if sock is not None and sock.fileno() != -1:
-                loop = asyncio.get_running_loop()
-                loop.remove_reader(sock)
-                loop.remove_writer(sock)
-                sock.close()
+            _close(client)
 
     def _subscribe(self, client: Client, topics: Sequence[str]) -> None:
         """Subscribe; a session that has the subscription already is not sent its retained messages again."""
@@ -341,3 +348,16 @@ class MqttSource:
         topic, run = message.topic, self._run_number
         self._waiting.append(Message(topic, payload, self._now(), message.dup, message.mid, message.qos, run))
         self._arrived.set()
+
+
+def _close(client: Client, done: asyncio.Future[Any] | None = None) -> None:
+    if done is not None and not done.cancelled():
+        done.exception()  # seen; the one who waited was told
+    client.disconnect()
+    client.loop_write()
+    sock = client.socket()
+    if sock is not None and sock.fileno() != -1:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        loop.remove_writer(sock)
+        sock.close()
