@@ -89,7 +89,7 @@ class Reader:
                         "value": float(batch.value[row]),
                         "time": int(batch.source_time_ns[row]),
                         "quality": int(batch.quality[row]),
-                        "again": bool(batch.initial[row]),
+                        "again": bool(batch.resent[row]),
                         "text": batch.text.get(row),
                         "burst": batch.bursts[row].tolist() if row in batch.bursts else None,
                     }

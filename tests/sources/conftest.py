@@ -183,7 +183,7 @@ class Reader:
                         "value": float(batch.value[row]),
                         "quality": int(batch.quality[row]),
                         "status": int(batch.status[row]),
-                        "initial": bool(batch.initial[row]),
+                        "resent": bool(batch.resent[row]),
                         "text": batch.text.get(row),
                         "burst": batch.bursts[row].tolist() if row in batch.bursts else None,
                     }

@@ -159,7 +159,7 @@ def test_loss_at_the_source_is_told(contract, series):
 def test_repeated_initial_sample_is_left_out_and_counted(contract, series):
     one = contract(series(), series(signal="speed"))
     one.take([0, 1], seconds(0, 0), [1.0, np.nan])
-    again = one.take([0, 1], seconds(0, 0), [1.0, np.nan], initial=True)
+    again = one.take([0, 1], seconds(0, 0), [1.0, np.nan], resent=True)
     assert len(again) == 0
     assert again.blocks(one.table) == []
     assert one.state.duplicates.tolist() == [1, 1]
@@ -171,7 +171,7 @@ def test_initial_sample_that_says_something_else_is_another_sample(contract, ser
     one = contract(series())
     one.take([0], seconds(0), [1.0])
     value = change.pop("value", [1.0])
-    checked = one.take([0], seconds(0), value, initial=True, **change)
+    checked = one.take([0], seconds(0), value, resent=True, **change)
     assert checked.ordinal.tolist() == [1]
 
 
@@ -261,8 +261,8 @@ def test_a_number_where_a_burst_belongs_and_a_burst_where_a_number_belongs(contr
 def test_a_burst_delivered_again_is_left_out(contract, series):
     one = contract(wave(series))
     one.take([0], seconds(0), [np.nan], bursts={0: np.ones(4)})
-    assert len(one.take([0], seconds(0), [np.nan], bursts={0: np.ones(4)}, initial=True)) == 0
-    assert len(one.take([0], seconds(0), [np.nan], bursts={0: np.zeros(4)}, initial=True)) == 1
+    assert len(one.take([0], seconds(0), [np.nan], bursts={0: np.ones(4)}, resent=True)) == 0
+    assert len(one.take([0], seconds(0), [np.nan], bursts={0: np.zeros(4)}, resent=True)) == 1
 
 
 def test_state_follows_its_series_to_another_position(collector, series):
@@ -274,5 +274,5 @@ def test_state_follows_its_series_to_another_position(collector, series):
     assert state.samples.tolist() == [0, 2]
     assert state.last_text == {1: "x"}
     assert state.started_ns.tolist() == [NOW + SECOND, NOW]
-    _, checked = check(state, raw_batch([1], seconds(1), [np.nan], NOW, text={0: "x"}, initial=True), new)
+    _, checked = check(state, raw_batch([1], seconds(1), [np.nan], NOW, text={0: "x"}, resent=True), new)
     assert len(checked) == 0

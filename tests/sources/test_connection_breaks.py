@@ -24,10 +24,10 @@ async def test_server_restart_brings_everything_back(own_plant, read, collector,
     await server.start()
     await reader.until(lambda: len(reader.rows) == 4)
     assert reader.values(0) == [1.0, 5.0]
-    assert all(row["initial"] for row in reader.rows)
+    assert all(row["resent"] for row in reader.rows)
     await server.write("Flow", 6.0)
     await reader.until(lambda: reader.values(0) == [1.0, 5.0, 6.0])
-    assert not reader.rows[-1]["initial"]
+    assert not reader.rows[-1]["resent"]
     assert reader.source.connection().connects == 2
 
 
@@ -43,7 +43,7 @@ async def test_broken_connection_takes_the_session_up_again_and_misses_nothing(p
         await reader.until(lambda cut=cut: reader.source.connection().connects == cut + 2)
         await reader.until(lambda cut=cut: len(reader.rows) == cut * 10 + 11)
     assert reader.values() == [float(value) for value in range(31)]
-    assert sum(row["initial"] for row in reader.rows) == 1
+    assert sum(row["resent"] for row in reader.rows) == 1
     assert set(server.subscriptions) == before
     assert reader.source.missed == 0
 
@@ -84,13 +84,13 @@ async def test_sample_that_comes_again_after_a_subscription_is_one_sample(plant,
     await server.write("Flow", 2.0)
     await reader.until(lambda: len(reader.rows) == 3)
     table = series_table(config)
-    columns = {name: [row[name] for row in reader.rows] for name in ("series", "time", "value", "initial", "status")}
+    columns = {name: [row[name] for row in reader.rows] for name in ("series", "time", "value", "resent", "status")}
     raw = raw_batch(
         columns["series"],
         columns["time"],
         columns["value"],
         max(columns["time"]),
-        initial=columns["initial"],
+        resent=columns["resent"],
         status=columns["status"],
     )
     state, checked = check(initial(table, 0), raw, table)

@@ -106,4 +106,4 @@ async def test_more_nodes_than_fit_into_one_request(plant, read, collector, seri
     reader = read(collector(*chosen, endpoint=server.url))
     await reader.until(lambda: len(reader.rows) == 60)
     assert all(reader.values(number) == [float(number)] for number in range(60))
-    assert all(row["initial"] for row in reader.rows)
+    assert all(row["resent"] for row in reader.rows)

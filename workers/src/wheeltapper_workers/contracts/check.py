@@ -5,107 +5,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wheeltapper_api.wire import UNUSABLE, Line, Quality, Stage
-from wheeltapper_workers.contracts import rules
+from wheeltapper_api.wire import UNUSABLE, Line, Quality
+from wheeltapper_workers.contracts import repeats, rules
+from wheeltapper_workers.contracts.checked import Checked
 from wheeltapper_workers.contracts.raw import NO_TIME, RawBatch
 from wheeltapper_workers.contracts.state import FLAGS, ContractState
 from wheeltapper_workers.contracts.table import SeriesTable, state_key
-from wheeltapper_workers.contracts.waveforms import check_burst, encode_bursts
-from wheeltapper_workers.runtime.blocks import WAVEFORMS, batch_of, encode_names, encode_times, make_batch
+from wheeltapper_workers.contracts.waveforms import check_burst
+from wheeltapper_workers.runtime.blocks import codes, is_waveform, numbers
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint16]
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """Samples in the order of their arrival, [n]; repeated ones are left out."""
-
-    series: npt.NDArray[np.int32]
-    source_time_ns: npt.NDArray[np.int64]
-    ordinal: npt.NDArray[np.uint32]
-    value: npt.NDArray[np.float64]
-    """In the class's unit; a state's code; NaN for text."""
-    quality: Flags
-    status: npt.NDArray[np.uint32]
-    received_ns: npt.NDArray[np.int64]
-    text: dict[int, str]
-    bursts: dict[int, Floats]
-    """Samples of the rows that are bursts, in the class's unit."""
-
-    def __len__(self) -> int:
-        return len(self.series)
-
-    def blocks(self, table: SeriesTable) -> list[tuple[Line, pa.RecordBatch]]:
-        """Blocks of each line that has samples: bursts, and then plain samples.
-
-        Plain samples move the time of their asset; bursts of the same delivery would be late behind them.
-        """
-        bursts = np.zeros(len(self), np.bool_)
-        bursts[list(self.bursts)] = True
-        of_line = table.line[self.series]
-        found = []
-        for line in np.unique(of_line).tolist():
-            own = of_line == line
-            plain, waves = np.flatnonzero(own & ~bursts), np.flatnonzero(own & bursts)
-            if len(waves):
-                found.append((table.lines[line], self._waveforms(table, waves)))
-            if len(plain):
-                found.append((table.lines[line], self._plain(table, None if len(plain) == len(self) else plain)))
-        return found
-
-    def _plain(self, table: SeriesTable, rows: npt.NDArray[np.int64] | None) -> pa.RecordBatch:
-        chosen: Any = slice(None) if rows is None else rows
-        columns = {"value": pa.array(self.value[chosen]), "text": self._texts(rows)}
-        return make_batch(Stage.TELEMETRY, self._common(table, chosen) | columns)
-
-    def _waveforms(self, table: SeriesTable, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
-        samples = encode_bursts([self.bursts[row] for row in rows.tolist()])
-        columns = {"sample_rate": table.sample_rate[self.series[rows]], "samples": samples}
-        return batch_of(WAVEFORMS, self._common(table, rows) | columns)
-
-    def _common(self, table: SeriesTable, chosen: Any) -> dict[str, Any]:
-        series = self.series[chosen]
-        return {
-            "asset": _names(table.assets, table.asset[series]),
-            "signal": _names(table.signals, table.signal[series]),
-            "source_time": encode_times(self.source_time_ns[chosen]),
-            "ordinal": self.ordinal[chosen],
-            "quality": self.quality[chosen],
-            "status": self.status[chosen],
-            "received_time": encode_times(self.received_ns[chosen]),
-        }
-
-    def _texts(self, rows: npt.NDArray[np.int64] | None) -> pa.DictionaryArray:
-        names = tuple(dict.fromkeys(self.text.values()))
-        position = {name: number for number, name in enumerate(names)}
-        index = np.full(len(self), -1, np.int32)
-        for row, text in self.text.items():
-            index[row] = position[text]
-        return _names(names, index if rows is None else index[rows])
-
-
-def _names(names: tuple[str, ...], index: npt.NDArray[np.int32]) -> pa.DictionaryArray:
-    """Dictionary column that carries only the names it uses: a connection may know thousands."""
-    used = np.unique(index[index >= 0])
-    if len(used) == len(names):
-        return encode_names(names, index)
-    compact = np.full(len(names) + 1, -1, np.int32)
-    compact[used] = np.arange(len(used))
-    return encode_names([names[position] for position in used.tolist()], compact[index])
-
-
 @dataclass(slots=True)
 class _Rows:
-    """A batch sorted by series; ``row`` is the position in the batch."""
+    """A batch sorted by series, all columns [n]; ``row`` is the position in the batch."""
 
     row: npt.NDArray[np.int64]
     series: npt.NDArray[np.int32]
@@ -116,6 +39,7 @@ class _Rows:
     status: npt.NDArray[np.uint32]
     received_ns: npt.NDArray[np.int64]
     lost: npt.NDArray[np.bool_]
+    resent: npt.NDArray[np.bool_]
     digest: npt.NDArray[np.uint64]
 
 
@@ -136,14 +60,16 @@ def check(state: ContractState, raw: RawBatch, table: SeriesTable) -> tuple[Cont
     tuple
         Next state; samples with value, ordinal and quality.
     """
-    rows = _take(state, raw)
+    rows = _sorted(raw)
     text = _at_rows(raw.text, rows.row, len(raw))
     bursts = _mark_bursts(rows, _at_rows(raw.bursts, rows.row, len(raw)), text, table)
     _mark_kind(rows, text, table)
     _mark_value(rows, {*text, *bursts}, table)
-    clock = _mark_clock(rows, table)
+    _mark_clock(rows, table)
+    rows.digest = _digests(rows, text, bursts)
+    rows, text, bursts = _fresh(rows, text, bursts, state, table)
     _mark_step(rows, table, state)
-    ordinal = _ordinals(rows, clock, state)
+    ordinal = _ordinals(rows, state)
     _remember(state, rows, text)
     arrival = np.argsort(rows.row, kind="stable")
     back = np.empty_like(arrival)
@@ -161,37 +87,131 @@ def check(state: ContractState, raw: RawBatch, table: SeriesTable) -> tuple[Cont
     )
 
 
-def _take(state: ContractState, raw: RawBatch) -> _Rows:
-    """Sort, fill in missing times, and leave out what came before and comes again with a new subscription."""
+def absorb(state: ContractState, block: pa.RecordBatch, line: Line, table: SeriesTable) -> ContractState:
+    """State after samples that are known to be in the stream: what ``check`` would have made of them.
+
+    Parameters
+    ----------
+    state
+        Used up: its arrays are changed in place and returned.
+    block
+        Of the telemetry stream; rows of series the table does not know are passed over.
+    line
+        Whose block it is.
+    table
+    """
+    rows, text = _stored(block, line, table)
+    state.memory.add(repeats.keys(table.identity[rows.series], rows.time_ns, rows.digest))
+    _mark_step(rows, table, state)
+    _ordinals(rows, state)
+    _remember(state, rows, text)
+    return state
+
+
+def remember(state: ContractState, block: pa.RecordBatch, line: Line, table: SeriesTable) -> None:
+    """Know the samples of a block when they come again; the state holds them otherwise."""
+    rows, _ = _stored(block, line, table)
+    state.memory.add(repeats.keys(table.identity[rows.series], rows.time_ns, rows.digest))
+
+
+def _stored(block: pa.RecordBatch, line: Line, table: SeriesTable) -> tuple[_Rows, dict[int, str]]:
+    """Rows of a block of the stream, as they were before they were judged by their order; and their texts."""
+    series = _series_of(block, line, table)
+    order = np.argsort(series, kind="stable")
+    order = order[series[order] >= 0]
+    nothing = np.zeros(len(order), np.bool_)
+    rows = _Rows(
+        row=order,
+        series=series[order],
+        time_ns=numbers(block, "source_time")[order],
+        value=np.full(len(order), np.nan) if is_waveform(block) else numbers(block, "value")[order],
+        quality=numbers(block, "quality")[order] & ~np.uint16(Quality.STEP),
+        status=numbers(block, "status")[order],
+        received_ns=numbers(block, "received_time")[order],
+        untimed=nothing,
+        lost=nothing,
+        resent=nothing,
+        digest=np.zeros(len(order), np.uint64),
+    )
+    text, bursts = _words_of(block)
+    text = _at_rows(text, order, len(block))
+    rows.digest = _digests(rows, text, _at_rows(bursts, order, len(block)))
+    return rows, text
+
+
+def _series_of(block: pa.RecordBatch, line: Line, table: SeriesTable) -> npt.NDArray[np.int32]:
+    """Position of every row's series, -1 where the table has none."""
+    known = {(one.asset, one.signal): at for at, one in enumerate(table.series) if one.line == line}
+    asset, signal = codes(block, "asset"), codes(block, "signal")
+    pairs, row = np.unique(asset.codes.astype(np.int64) << 32 | signal.codes, return_inverse=True)
+    names = [(asset.names[pair >> 32], signal.names[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
+    return np.array([known.get(name, -1) for name in names], np.int32)[row]
+
+
+def _words_of(block: pa.RecordBatch) -> tuple[dict[int, str], dict[int, Floats]]:
+    """Texts and bursts of a block, by row."""
+    if is_waveform(block):
+        return {}, dict(enumerate(block.column("samples").to_numpy(zero_copy_only=False)))
+    text = codes(block, "text")
+    return {row: text.names[text.codes[row]] for row in np.flatnonzero(text.codes >= 0).tolist()}, {}
+
+
+def _sorted(raw: RawBatch) -> _Rows:
+    """Rows by series, in each in the order of their arrival; a missing time is that of the receipt."""
     order = np.argsort(raw.series, kind="stable")
-    series = raw.series[order]
-    received = raw.received_ns[order]
-    time_ns = raw.source_time_ns[order]
+    received, time_ns = raw.received_ns[order], raw.source_time_ns[order]
     untimed = time_ns == NO_TIME
-    time_ns = np.where(untimed, received, time_ns)
-    words = {row: one.encode() for row, one in raw.text.items()} | {row: a.tobytes() for row, a in raw.bursts.items()}
-    digest = rules.digests(raw.value, raw.status, words)[order]
-    first = rules.first_rows(series)
-    again = (
-        raw.initial[order]
-        & ~(first & (state.samples[series] == 0))
-        & (time_ns == rules.previous(time_ns, first, state.last_time_ns[series]))
-        & (digest == rules.previous(digest, first, state.last_digest[series]))
-    )
-    np.add.at(state.duplicates, series[again], 1)
-    kept = slice(None) if not again.any() else ~again
     return _Rows(
-        row=order[kept],
-        series=series[kept],
-        time_ns=time_ns[kept],
-        untimed=untimed[kept],
-        value=raw.value[order][kept],
-        quality=raw.quality[order][kept],
-        status=raw.status[order][kept],
-        received_ns=received[kept],
-        lost=raw.lost_before[order][kept],
-        digest=digest[kept],
+        row=order,
+        series=raw.series[order],
+        time_ns=np.where(untimed, received, time_ns),
+        untimed=untimed,
+        value=raw.value[order],
+        quality=raw.quality[order],
+        status=raw.status[order],
+        received_ns=received,
+        lost=raw.lost_before[order],
+        resent=raw.resent[order],
+        digest=np.zeros(len(order), np.uint64),
     )
+
+
+def _digests(rows: _Rows, text: dict[int, str], bursts: dict[int, Floats]) -> npt.NDArray[np.uint64]:
+    words = {row: one.encode() for row, one in text.items()}
+    words |= {row: one.tobytes() for row, one in bursts.items()}
+    return rules.digests(rows.value, rows.status, words)
+
+
+def _fresh(
+    rows: _Rows, text: dict[int, str], bursts: dict[int, Floats], state: ContractState, table: SeriesTable
+) -> tuple[_Rows, dict[int, str], dict[int, Floats]]:
+    """Rows without those that came before and are sent again."""
+    keys = repeats.keys(table.identity[rows.series], rows.time_ns, rows.digest)
+    again = _again(rows, keys, state) if rows.resent.any() else rows.resent
+    if not again.any():
+        state.memory.add(keys[np.argsort(rows.row, kind="stable")])
+        return rows, text, bursts
+    np.add.at(state.duplicates, rows.series[again], 1)
+    kept = np.flatnonzero(~again)
+    fresh = _Rows(**{one.name: getattr(rows, one.name)[kept] for one in fields(_Rows)})
+    state.memory.add(keys[kept][np.argsort(fresh.row, kind="stable")])
+    return fresh, _at_rows(text, kept, len(again)), _at_rows(bursts, kept, len(again))
+
+
+def _again(rows: _Rows, keys: npt.NDArray[np.uint64], state: ContractState) -> npt.NDArray[np.bool_]:
+    """Rows that say what was said before: lately by any sample, or by the last one of the series, however long ago."""
+    first = rules.first_rows(rows.series)
+    last = (
+        ~(first & (state.samples[rows.series] == 0))
+        & (rows.time_ns == rules.previous(rows.time_ns, first, state.last_time_ns[rows.series]))
+        & (rows.digest == rules.previous(rows.digest, first, state.last_digest[rows.series]))
+    )
+    arrival = np.argsort(rows.row, kind="stable")
+    _, earliest, group = np.unique(keys[arrival], return_index=True, return_inverse=True)
+    within = np.zeros(len(keys), np.bool_)
+    within[arrival] = earliest[group] < np.arange(len(keys))
+    again: npt.NDArray[np.bool_] = rows.resent & (last | within | state.memory.knows(keys))
+    return again
 
 
 def _at_rows(values: dict[int, T], row: npt.NDArray[np.int64], count: int) -> dict[int, T]:
@@ -257,12 +277,10 @@ def _mark_value(rows: _Rows, otherwise: set[int], table: SeriesTable) -> None:
     rows.quality |= np.where(silent, Quality.NOT_A_NUMBER, 0).astype(np.uint16)
 
 
-def _mark_clock(rows: _Rows, table: SeriesTable) -> npt.NDArray[np.bool_]:
+def _mark_clock(rows: _Rows, table: SeriesTable) -> None:
     ahead = rows.time_ns > rows.received_ns + table.max_ahead_ns
     behind = rows.time_ns < rows.received_ns - table.max_behind_ns
-    clock: npt.NDArray[np.bool_] = ahead | behind
-    rows.quality |= np.where(clock, Quality.CLOCK, 0).astype(np.uint16)
-    return clock
+    rows.quality |= np.where(ahead | behind, Quality.CLOCK, 0).astype(np.uint16)
 
 
 def _mark_step(rows: _Rows, table: SeriesTable, state: ContractState) -> None:
@@ -280,9 +298,9 @@ def _mark_step(rows: _Rows, table: SeriesTable, state: ContractState) -> None:
         rows.quality[judged[fast]] |= np.uint16(Quality.STEP)
 
 
-def _ordinals(rows: _Rows, clock: npt.NDArray[np.bool_], state: ContractState) -> npt.NDArray[np.uint32]:
+def _ordinals(rows: _Rows, state: ContractState) -> npt.NDArray[np.uint32]:
     """Counted where the order of time holds. Else made of the content, so that a second delivery is the same sample."""
-    believed = np.flatnonzero(~clock)
+    believed = np.flatnonzero(rows.quality & np.uint16(Quality.CLOCK) == 0)
     ordinal = np.full(len(rows.row), -1, np.int64)
     ordinal[believed], state.newest_ns, state.newest_ordinal = rules.ordinals(
         rows.series[believed], rows.time_ns[believed], state.newest_ns, state.newest_ordinal

@@ -31,8 +31,8 @@ class RawBatch:
     status: npt.NDArray[np.uint32]
     """The protocol's own code."""
     received_ns: npt.NDArray[np.int64]
-    initial: npt.NDArray[np.bool_]
-    """First sample of its series after a subscription: it may be one that was delivered before."""
+    resent: npt.NDArray[np.bool_]
+    """May have been delivered before: first of its series after a subscription, or not known to be safe yet."""
     lost_before: npt.NDArray[np.bool_]
     """The source says that it had to drop samples just before this one."""
     text: dict[int, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def raw_batch(
         quality=column(columns.get("quality", 0), np.uint16),
         status=column(columns.get("status", 0), np.uint32),
         received_ns=column(received_ns, np.int64),
-        initial=column(columns.get("initial", 0), np.bool_),
+        resent=column(columns.get("resent", 0), np.bool_),
         lost_before=column(columns.get("lost_before", 0), np.bool_),
         text=text or {},
         bursts=bursts or {},

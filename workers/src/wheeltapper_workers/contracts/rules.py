@@ -38,17 +38,21 @@ def previous(column: npt.NDArray[Any], first: Bools, before: npt.NDArray[Any]) -
 
 
 def digests(value: Floats, status: npt.NDArray[np.uint32], words: Mapping[int, bytes]) -> Words:
-    """64-bit digest of what a sample says, without its time; ``words`` are what rows say that are no plain number.
-
-    The mixing is the finaliser of splitmix64 (Steele, Lea, Flood 2014), in which every input bit changes about half
-    of the output bits.
-    """
+    """64-bit digest of what a sample says, without its time; ``words`` are what rows say that are no plain number."""
     word = np.ascontiguousarray(value).view(np.uint64).copy()
     if words:
         rows = np.fromiter(words.keys(), np.int64, len(words))
         word[rows] = np.fromiter((zlib.crc32(one) for one in words.values()), np.uint64, len(words))
         word[rows] |= np.uint64(0x7FF9 << 48)
     word += status.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return mixed(word)
+
+
+def mixed(word: Words) -> Words:
+    """Words with their bits mixed, in place; every bit changes about half of the result's.
+
+    The finaliser of splitmix64 (Steele, Lea, Flood 2014).
+    """
     word ^= word >> np.uint64(30)
     word *= np.uint64(0xBF58476D1CE4E5B9)
     word ^= word >> np.uint64(27)

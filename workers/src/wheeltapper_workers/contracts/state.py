@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from wheeltapper_api.wire import Quality
 from wheeltapper_workers.contracts.raw import NO_TIME
+from wheeltapper_workers.contracts.repeats import Memory
 from wheeltapper_workers.contracts.table import SeriesTable
 from wheeltapper_workers.runtime.step import replace_rows
 
@@ -26,7 +27,7 @@ class ContractState:
     samples: npt.NDArray[np.int64]
     """Samples taken, repeated ones not counted."""
     duplicates: npt.NDArray[np.int64]
-    """Samples that came again after a subscription and were left out."""
+    """Samples that came again and were left out."""
     untimed: npt.NDArray[np.int64]
     """Samples without a source time, which got the time of their receipt."""
     losses: npt.NDArray[np.int64]
@@ -53,6 +54,8 @@ class ContractState:
     good_value: npt.NDArray[np.float64]
     last_text: dict[int, str] = field(default_factory=dict)
     """Text of the last sample, for series whose last sample is text."""
+    memory: Memory = field(default_factory=Memory)
+    """Newest samples of all series."""
 
 
 _FILL: Final[dict[str, tuple[Any, float]]] = {
@@ -94,7 +97,7 @@ def follow(state: ContractState, old: SeriesTable, new: SeriesTable, now_ns: int
     kept: dict[str, Any] = {
         name: replace_rows(getattr(state, name), index, np.asarray(fill, kind)) for name, (kind, fill) in _FILL.items()
     }
-    moved = ContractState(**kept)
+    moved = ContractState(**kept, memory=state.memory)
     moved.started_ns[index < 0] = now_ns
     moved.last_text = {
         position: state.last_text[was] for position, was in enumerate(index.tolist()) if was in state.last_text

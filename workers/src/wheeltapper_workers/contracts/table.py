@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -29,6 +30,8 @@ class SeriesTable:
     asset: npt.NDArray[np.int32]
     signals: tuple[str, ...]
     signal: npt.NDArray[np.int32]
+    identity: npt.NDArray[np.uint64]
+    """Of line, asset and signal; the same under every list of series."""
     scale: npt.NDArray[np.float64]
     offset: npt.NDArray[np.float64]
     lowest: npt.NDArray[np.float64]
@@ -73,6 +76,7 @@ def series_table(config: CollectorConfig, series: Sequence[SeriesConfig] | None 
         asset=asset,
         signals=signals,
         signal=signal,
+        identity=np.array([_identity(one) for one in chosen], np.uint64),
         scale=_floats(one.scale for one in chosen),
         offset=_floats(one.offset for one in chosen),
         lowest=_floats(-np.inf if one.lowest is None else one.lowest for one in chosen),
@@ -87,6 +91,11 @@ def series_table(config: CollectorConfig, series: Sequence[SeriesConfig] | None 
         max_ahead_ns=config.max_ahead_ns,
         max_behind_ns=config.max_behind_ns,
     )
+
+
+def _identity(one: SeriesConfig) -> int:
+    name = f"{one.line.key}/{one.asset}/{one.signal}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
 
 
 def _state_keys(series: tuple[SeriesConfig, ...]) -> npt.NDArray[np.int64]:

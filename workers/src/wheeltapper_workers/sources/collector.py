@@ -1,7 +1,8 @@
 """The collector: a source, the contracts of its series, and the blocks it writes.
 
 The source is acknowledged after the stream's own acknowledgement, so what a crash leaves unacknowledged is delivered
-again if the source can, and recognised by its identity.
+again if the source can. It is recognised because the collector reads back what it has written since its checkpoint:
+its state is always that of the stream, however it ended.
 """
 
 from __future__ import annotations
@@ -18,22 +19,27 @@ from opentelemetry import trace
 
 from wheeltapper_api.config import CollectorConfig, WorkerConfig
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
-from wheeltapper_workers.contracts.check import check
+from wheeltapper_workers.contracts.check import absorb, check, remember
 from wheeltapper_workers.contracts.problems import SeriesProblem, problems
 from wheeltapper_workers.contracts.state import ContractState, follow, initial
 from wheeltapper_workers.contracts.table import SeriesTable, series_table
 from wheeltapper_workers.runtime import tracing
-from wheeltapper_workers.runtime.blocks import to_bytes
+from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
-from wheeltapper_workers.runtime.jetstream import FencedWriter
+from wheeltapper_workers.runtime.jetstream import FencedWriter, StreamReader
 from wheeltapper_workers.runtime.step import Snapshot
 from wheeltapper_workers.sources.base import Delivery, Source
+from wheeltapper_workers.sources.written import Written
 
 log = logging.getLogger(__name__)
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _CHECKPOINT_NS: Final = 5 * 10**9
 _SHOWN_PROBLEMS: Final = 100
+_NO_ARRAYS: Final = frozenset({"last_text", "memory"})
+_READ_LIMIT: Final = 256
+_LOOK_BACK: Final = 2_000
+"""Messages of the stream that are read back where no checkpoint tells how far to go."""
 
 
 class Collector:
@@ -50,6 +56,8 @@ class Collector:
         self._table = series_table(config)
         self._state = initial(self._table, time.time_ns())
         self._writers: dict[Line, FencedWriter] = {}
+        self._written = Written()
+        self._ahead = False
         self._turn = asyncio.Lock()
         self._tracer = trace.get_tracer("wheeltapper")
         self._source: Source | None = None
@@ -64,6 +72,8 @@ class Collector:
         checkpoint = self._store.load(_VERSION)
         if checkpoint is not None:
             self._state = _restored(checkpoint, self._config, self._table)
+            self._written = Written.restored(checkpoint.snapshot.document["written"])
+        await self._open_writers()
         self._source = self._make_source(self._config)
 
     async def configure(self, config: WorkerConfig) -> None:
@@ -80,6 +90,7 @@ class Collector:
                 self._source = self._make_source(wanted)
             self._state = follow(self._state, self._table, table, time.time_ns())
             self._table, self._config, self._stale_after = table, wanted, _stale_after(wanted)
+            await self._open_writers()
 
     async def run(self) -> None:
         """Collect until cancelled."""
@@ -141,29 +152,53 @@ class Collector:
         return state is not None and state.connected and now_ns - state.since_ns > patience
 
     async def _take(self, delivery: Delivery) -> None:
+        self._ahead = True
         with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(delivery.batch)}):
             self._state, checked = check(self._state, delivery.batch, self._table)
             for line, batch in checked.blocks(self._table):
-                writer = await self._writer(line)
+                writer = self._writers[line]
                 number = int(writer.last_input.partition(":")[0] or 0) + 1
                 headers = {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: "", **tracing.headers()}
-                await writer.write(to_bytes(batch), headers)
+                sequence = await writer.write(to_bytes(batch), headers)
+                self._written.add(line.key, sequence, len(batch))
                 self._blocks += 1
+        self._ahead = False
         delivery.done()
         if time.monotonic_ns() - self._saved_ns > _CHECKPOINT_NS:
             self._save()
 
-    async def _writer(self, line: Line) -> FencedWriter:
-        if line not in self._writers:
-            subject = line.subject(Stage.TELEMETRY, self._config.name)
-            writer = FencedWriter(self._client, Stage.TELEMETRY.stream, subject)
-            await writer.open()
-            self._writers[line] = writer
-        return self._writers[line]
+    async def _open_writers(self) -> None:
+        for line in self._table.lines:
+            if line not in self._writers:
+                writer = FencedWriter(
+                    self._client, Stage.TELEMETRY.stream, line.subject(Stage.TELEMETRY, self._config.name)
+                )
+                await writer.open()
+                await self._read_back(line, writer)
+                self._writers[line] = writer
+
+    async def _read_back(self, line: Line, writer: FencedWriter) -> None:
+        """Bring the state to where the stream is, and remember what may be sent again."""
+        known = self._written.until(line.key)
+        begin = self._written.since(line.key) or max(writer.last_sequence - _LOOK_BACK, 1)
+        reader = StreamReader(self._client, writer.stream, [writer.subject], begin - 1)
+        while reader.position < writer.last_sequence:
+            for message in await reader.read(_READ_LIMIT):
+                block = from_bytes(message.data, Stage.TELEMETRY)
+                if message.sequence > known:
+                    self._state = absorb(self._state, block, line, self._table)
+                else:
+                    remember(self._state, block, line, self._table)
+                self._written.add(line.key, message.sequence, len(block))
+        await reader.close()
 
     def _save(self) -> None:
-        arrays = {f.name: getattr(self._state, f.name) for f in fields(ContractState) if f.name != "last_text"}
+        """Save the contract state, unless it is ahead of the stream: then the one before and the stream tell more."""
+        if self._ahead:
+            return
+        arrays = {f.name: getattr(self._state, f.name) for f in fields(ContractState) if f.name not in _NO_ARRAYS}
         document = {
+            "written": self._written.document(),
             "config": self._config.model_dump(mode="json"),
             "lastText": {str(position): text for position, text in self._state.last_text.items()},
         }
@@ -186,6 +221,8 @@ def _restored(checkpoint: Checkpoint, config: CollectorConfig, table: SeriesTabl
     """Contract state from rest, carried over to the present list of series."""
     document = checkpoint.snapshot.document
     before = CollectorConfig.model_validate(document["config"])
-    texts = {int(position): text for position, text in document["lastText"].items()}
-    state = ContractState(**checkpoint.snapshot.arrays, last_text=texts)
+    state = initial(table, 0)
+    for name, values in checkpoint.snapshot.arrays.items():
+        setattr(state, name, values)
+    state.last_text = {int(position): text for position, text in document["lastText"].items()}
     return state if before == config else follow(state, series_table(before), table, time.time_ns())

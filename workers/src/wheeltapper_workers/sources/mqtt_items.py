@@ -113,7 +113,7 @@ class Items:
             quality=quality,
             status=np.zeros(count, np.uint32),
             received_ns=received,
-            initial=again,
+            resent=again,
             lost_before=np.zeros(count, np.bool_),
             text=text,
             bursts=bursts,

@@ -130,7 +130,7 @@ class Items:
         for item in self:
             item.server_id, item.retry_at = None, 0.0
 
-    def batch(self, changes: Changes, received_ns: int, initial: npt.NDArray[np.bool_]) -> RawBatch:
+    def batch(self, changes: Changes, received_ns: int, resent: npt.NDArray[np.bool_]) -> RawBatch:
         """Rows of series of a notification's rows: a node read for two assets gives two, one no longer wanted none."""
         handle = np.where(changes.handle < len(self._counts), changes.handle, 0).astype(np.int64)
         counts = self._counts[handle]
@@ -147,7 +147,7 @@ class Items:
             quality=words.quality_of(status),
             status=status,
             received_ns=np.full(total, received_ns, np.int64),
-            initial=initial[row],
+            resent=resent[row],
             lost_before=words.lost_before(status),
             text={at: text[one] for at, one in enumerate(row.tolist()) if one in text} if text else {},
             bursts={at: bursts[one] for at, one in enumerate(row.tolist()) if one in bursts} if bursts else {},
