@@ -82,7 +82,7 @@ def test_only_bad_blocks_still_move_the_position(tmp_path, flow):
     ]
     assert all(message.add_to(historian) is not None for message in messages)
     assert historian.commit() == {"TELEMETRY": 11, "FEATURES": 7, "EVENTS": 5}
-    assert historian.positions() == {"TELEMETRY": 11, "FEATURES": 7, "SCORES": 0, "EVENTS": 5}
+    assert historian.positions() == {"TELEMETRY": 11, "FEATURES": 7, "SCORES": 0, "EVENTS": 5, "GAPS": 0}
 
 
 def test_any_damage_to_a_block_is_survived(tmp_path):

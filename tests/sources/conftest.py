@@ -14,6 +14,7 @@ from asyncua import Server, ua
 
 from wheeltapper_api.config import CollectorConfig, SeriesConfig
 from wheeltapper_api.wire import Line
+from wheeltapper_workers.simulator.opcua import hand_over_subscriptions
 from wheeltapper_workers.sources.opcua import OpcUaSource
 from wheeltapper_workers.sources.opcua_session import Timing
 
@@ -74,6 +75,7 @@ class PlantServer:
         await self.server.init()
         if prepare is not None:
             await prepare(self.server)
+        hand_over_subscriptions(self.server)
         await self.server.register_namespace("urn:plant")
         for name, value in self.values.items():
             await self.add(name, value)
@@ -164,6 +166,10 @@ async def own_plant():
     await server.stop()
 
 
+async def _nothing():
+    pass
+
+
 class Reader:
     """Consumes a source in the background and remembers every row."""
 
@@ -196,6 +202,15 @@ class Reader:
     def values(self, series=0):
         return [row["value"] for row in self.rows if row["series"] == series]
 
+    async def kill(self):
+        """End it as a kill would: the server hears nothing, and nothing is tidied up."""
+        session = self.source._link.session
+        session.close = _nothing
+        session.drop()
+        for task in (self.task, self.source._task):
+            task.cancel()
+            await asyncio.wait([task])
+
     async def until(self, condition, seconds=10.0):
         async with asyncio.timeout(seconds):
             while not condition():
@@ -215,8 +230,9 @@ async def read():
 
     yield make
     for reader in readers:
-        await reader.source.close()
-        await reader.task
+        if not reader.task.cancelled():
+            await reader.source.close()
+            await reader.task
 
 
 @pytest.fixture

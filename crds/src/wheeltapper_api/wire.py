@@ -34,6 +34,8 @@ class Stage(StrEnum):
     FEATURES = "features"
     SCORES = "scores"
     EVENTS = "events"
+    GAPS = "gaps"
+    """Beside the flow: what a source did not deliver."""
 
     @property
     def stream(self) -> str:
@@ -170,6 +172,20 @@ SCORE_COLUMNS: Final[Columns] = (
 )
 """One row an asset, failure model and window end. ``score`` is 1.0 at the limit and NaN where there is none, and then
 ``reason`` says why; ``values``, ``expected`` and ``deviation`` have one entry for each of the model's inputs."""
+
+
+GAP_COLUMNS: Final[Columns] = (
+    ("asset", "dictionary"),
+    ("signal", "dictionary"),
+    ("since", "timestamp"),
+    ("until", "timestamp"),
+    ("cause", "dictionary"),
+    ("recovered", "bool"),
+    ("samples", "uint32"),
+)
+"""One row a stretch of a series that its source did not deliver as it came. ``since`` is the last sample before and
+``until`` the first one after; ``recovered`` says that the source had kept all of it and gave it when asked, and
+``samples`` how many it gave. The same asset, signal and ``since`` again is the newer word on the same gap."""
 
 
 class NoScore(StrEnum):

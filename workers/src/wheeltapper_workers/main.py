@@ -17,7 +17,7 @@ from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.jetstream import Fenced
 from wheeltapper_workers.runtime.step import Step
 from wheeltapper_workers.runtime.worker import Environment, Part, Worker
-from wheeltapper_workers.sources.base import Source
+from wheeltapper_workers.sources.base import Kept, Source
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ def make_step(role: Role, config: LineConfig) -> Step[Any]:
 def make_parts(environment: Environment, client: Client, config: WorkerConfig) -> dict[str, Part]:
     """Collectors and historian of a worker."""
 
-    def make_source(collector: CollectorConfig) -> Source:
+    def make_source(collector: CollectorConfig, kept: Kept) -> Source:
         secret = environment.secrets / collector.secret if collector.secret else None
-        source: Source = resolve_name(_SOURCES[collector.protocol])(collector, secret=secret)
+        source: Source = resolve_name(_SOURCES[collector.protocol])(collector, secret=secret, kept=kept)
         return source
 
     parts: dict[str, Part] = {}

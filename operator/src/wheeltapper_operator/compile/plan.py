@@ -21,8 +21,8 @@ from wheeltapper_operator.compile.lines import asset_config, line_config
 from wheeltapper_operator.compile.placement import place
 
 # Which part of the tenant's storage each stream may take while its readers are away; tables take the rest.
-_SHARE = {Stage.TELEMETRY: 0.30, Stage.FEATURES: 0.05, Stage.SCORES: 0.05, Stage.EVENTS: 0.02}
-_KEPT = {Stage.TELEMETRY: "7d", Stage.FEATURES: "14d", Stage.SCORES: "14d", Stage.EVENTS: "400d"}
+_SHARE = {Stage.TELEMETRY: 0.30, Stage.FEATURES: 0.05, Stage.SCORES: 0.05, Stage.EVENTS: 0.02, Stage.GAPS: 0.01}
+_KEPT = {Stage.TELEMETRY: "7d", Stage.FEATURES: "14d", Stage.SCORES: "14d", Stage.EVENTS: "400d", Stage.GAPS: "400d"}
 _CONFIG_HISTORY = 64
 _STOP_ORDER = {Role.COLLECT: 0, Role.FEATURIZE: 1, Role.SCORE: 2, Role.ALERT: 3, Role.STORE: 4}
 

@@ -32,6 +32,8 @@ class ContractState:
     """Samples without a source time, which got the time of their receipt."""
     losses: npt.NDArray[np.int64]
     """How often the source said that it had to drop samples."""
+    unsure: npt.NDArray[np.bool_]
+    """Samples may be missing in front of the next one."""
     lost_ns: npt.NDArray[np.int64]
     """When it last said so."""
     counts: npt.NDArray[np.int64]
@@ -64,6 +66,7 @@ _FILL: Final[dict[str, tuple[Any, float]]] = {
     "duplicates": (np.int64, 0),
     "untimed": (np.int64, 0),
     "losses": (np.int64, 0),
+    "unsure": (np.bool_, False),
     "lost_ns": (np.int64, 0),
     "counts": (np.int64, 0),
     "since_ns": (np.int64, 0),

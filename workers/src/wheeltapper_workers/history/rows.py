@@ -29,6 +29,7 @@ _TIME_COLUMN: Final[Mapping[Stage, str]] = {
     Stage.FEATURES: "window_end",
     Stage.SCORES: "window_end",
     Stage.EVENTS: "time",
+    Stage.GAPS: "since",
 }
 
 

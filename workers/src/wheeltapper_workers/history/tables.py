@@ -28,6 +28,7 @@ TABLE_OF: Final[Mapping[Stage, str]] = {
     Stage.FEATURES: "features",
     Stage.SCORES: "scores",
     Stage.EVENTS: "events",
+    Stage.GAPS: "gaps",
 }
 CONFIGS: Final = "configs"
 TICKS: Final = "ticks"
@@ -125,6 +126,17 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("summary", pa.string(), "what is wrong, in a sentence"),
         ("document", pa.string(), "the whole CloudEvent, as JSON"),
         *_MADE_OF,
+        *_ORIGIN,
+    ),
+    "gaps": (
+        *_PLACE,
+        ("asset", pa.string(), "asset"),
+        ("signal", pa.string(), "signal"),
+        ("since", TIME, "last sample before"),
+        ("until", TIME, "first sample after"),
+        ("cause", pa.string(), "why they are missing"),
+        ("recovered", pa.bool_(), "whether the source had kept all of them and gave them when asked"),
+        ("samples", pa.int64(), "samples it gave"),
         *_ORIGIN,
     ),
     CONFIGS: (

@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wheeltapper_api.wire import FEATURE_COLUMNS, SCORE_COLUMNS, TELEMETRY_COLUMNS, WAVEFORM_COLUMNS, Columns, Stage
+from wheeltapper_api.wire import (
+    FEATURE_COLUMNS,
+    GAP_COLUMNS,
+    SCORE_COLUMNS,
+    TELEMETRY_COLUMNS,
+    WAVEFORM_COLUMNS,
+    Columns,
+    Stage,
+)
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +31,7 @@ _TYPES: Final[Mapping[str, pa.DataType]] = {
     "dictionary": pa.dictionary(pa.int32(), pa.utf8()),
     "timestamp": TIMESTAMP,
     "float64": pa.float64(),
+    "bool": pa.bool_(),
     "int8": pa.int8(),
     "uint16": pa.uint16(),
     "uint32": pa.uint32(),
@@ -41,6 +50,7 @@ SCHEMAS: Final[Mapping[Stage, pa.Schema]] = {
     Stage.TELEMETRY: schema_of(TELEMETRY_COLUMNS),
     Stage.FEATURES: schema_of(FEATURE_COLUMNS),
     Stage.SCORES: schema_of(SCORE_COLUMNS),
+    Stage.GAPS: schema_of(GAP_COLUMNS),
 }
 
 

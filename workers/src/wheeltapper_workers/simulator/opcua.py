@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from asyncua import ua
@@ -104,6 +104,7 @@ async def serve(
     server.iserver.max_monitored_item_queue_size = queue_limit
     await server.init()
     await server.register_namespace(NAMESPACE)
+    hand_over_subscriptions(server)
     await _add_variables(server, names)
     variables = Variables(server, names)
     for position, sample in enumerate(first()):
@@ -113,6 +114,26 @@ async def serve(
         yield variables
     finally:
         await server.stop()
+
+
+def hand_over_subscriptions(server: Server) -> None:
+    """Let a subscription that another session takes over publish there.
+
+    The library moves where a subscription's publications go, and leaves it asking the old connection for permission.
+    """
+    service = server.iserver.subscription_service
+    transfer = service.transfer_subscriptions
+
+    async def complete(
+        params: ua.TransferSubscriptionsParameters, session_id: ua.NodeId, callback: Any
+    ) -> list[ua.TransferResult]:
+        results = await transfer(params, session_id, callback)
+        for identity in params.SubscriptionIds:
+            if (subscription := service.subscriptions.get(int(identity))) is not None:
+                subscription.pub_request_callback = callback.__self__.get_publish_request
+        return results
+
+    service.transfer_subscriptions = complete  # type: ignore[method-assign]  # on this one server
 
 
 async def wait_until(event: asyncio.Event, seconds: float) -> bool:

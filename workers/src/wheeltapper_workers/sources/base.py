@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from wheeltapper_api.config import SeriesConfig
 from wheeltapper_workers.contracts.problems import SeriesProblem
@@ -31,9 +34,11 @@ class Delivery:
     source acknowledge it to the machine's side. Deliveries may be done in any order; calling it again does nothing.
     """
 
-    __slots__ = ("_batch", "_done", "_make")
+    __slots__ = ("_batch", "_done", "_make", "broken")
 
-    def __init__(self, make: Callable[[], RawBatch], done: Callable[[], None]) -> None:
+    def __init__(self, make: Callable[[], RawBatch], done: Callable[[], None], broken: str = "") -> None:
+        self.broken = broken
+        """Why samples of any series may be missing in front of it; empty if none are."""
         self._make = make
         self._batch: RawBatch | None = None
         self._done: Callable[[], None] | None = done
@@ -50,6 +55,29 @@ class Delivery:
         done, self._done = self._done, None
         if done is not None:
             done()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the machine's side had kept."""
+
+    batch: RawBatch
+    """Samples in the order of their source times."""
+    complete: npt.NDArray[np.bool_]
+    """For each series that was asked for: whether nothing is missing since the sample that was named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a source hands to the one that follows it after a restart, through the collector's checkpoint."""
+
+    memory: dict[str, Any]
+    """Ready for JSON; empty at first. No secrets."""
+    keep: Callable[[dict[str, Any]], None]
+    """Save another memory now."""
+
+
+NOTHING_KEPT: Final = Kept({}, lambda _: None)
 
 
 class Source(Protocol):
@@ -70,6 +98,24 @@ class Source(Protocol):
 
     def status_name(self, code: int) -> str:
         """Name of a status code of this protocol."""
+
+    async def history(self, series: npt.NDArray[np.int32], since_ns: npt.NDArray[np.int64], until_ns: int) -> History:
+        """What the machine's side has kept of some series, each from its own known sample on.
+
+        Parameters
+        ----------
+        series
+            Positions, [n].
+        since_ns
+            Source time of the last sample known, [n].
+        until_ns
+            Where to end.
+
+        Raises
+        ------
+        ConnectionError
+            If the other side cannot be asked now.
+        """
 
     async def reconfigure(self, series: Sequence[SeriesConfig]) -> None:
         """Read these series from now on; items whose address and interval stay are not touched.

@@ -11,16 +11,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 from nats.aio.client import Client
 from opentelemetry import trace
 
 from wheeltapper_api.config import CollectorConfig, WorkerConfig
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
 from wheeltapper_workers.contracts.check import absorb, check, remember
+from wheeltapper_workers.contracts.checked import Checked
+from wheeltapper_workers.contracts.gaps import Gaps, gaps_before, open_since
 from wheeltapper_workers.contracts.problems import SeriesProblem, problems
+from wheeltapper_workers.contracts.raw import NO_TIME, RawBatch, raw_batch
 from wheeltapper_workers.contracts.state import ContractState, follow, initial
 from wheeltapper_workers.contracts.table import SeriesTable, series_table
 from wheeltapper_workers.runtime import tracing
@@ -28,7 +33,8 @@ from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.jetstream import FencedWriter, StreamReader
 from wheeltapper_workers.runtime.step import Snapshot
-from wheeltapper_workers.sources.base import Delivery, Source
+from wheeltapper_workers.sources.base import Delivery, History, Kept, Source
+from wheeltapper_workers.sources.ledger import Ledger
 from wheeltapper_workers.sources.written import Written
 
 log = logging.getLogger(__name__)
@@ -38,6 +44,13 @@ _CHECKPOINT_NS: Final = 5 * 10**9
 _SHOWN_PROBLEMS: Final = 100
 _NO_ARRAYS: Final = frozenset({"last_text", "memory"})
 _READ_LIMIT: Final = 256
+_RECOVERED_NS: Final = 86_400 * 10**9
+"""How far back the history of a source is asked."""
+_SLICE_NS: Final = 600 * 10**9
+"""Of history at once: what is held in memory."""
+_REPEATS_NS: Final = 60 * 10**9
+_ATTEMPTS: Final = 6
+_DROPPED: Final = "The source says that it dropped samples"
 _LOOK_BACK: Final = 2_000
 """Messages of the stream that are read back where no checkpoint tells how far to go."""
 
@@ -49,7 +62,7 @@ class Collector:
         self,
         client: Client,
         config: CollectorConfig,
-        make_source: Callable[[CollectorConfig], Source],
+        make_source: Callable[[CollectorConfig, Kept], Source],
         store: CheckpointStore,
     ) -> None:
         self._client, self._config, self._make_source, self._store = client, config, make_source, store
@@ -58,6 +71,10 @@ class Collector:
         self._writers: dict[Line, FencedWriter] = {}
         self._written = Written()
         self._ahead = False
+        self._memory: dict[str, Any] = {}
+        self._cause = ""
+        self._ledger = Ledger(client, config.name)
+        self._horizon_ns, self._horizon_ends = self._state.newest_ns.copy(), 0
         self._turn = asyncio.Lock()
         self._tracer = trace.get_tracer("wheeltapper")
         self._source: Source | None = None
@@ -73,8 +90,11 @@ class Collector:
         if checkpoint is not None:
             self._state = _restored(checkpoint, self._config, self._table)
             self._written = Written.restored(checkpoint.snapshot.document["written"])
+            self._memory = checkpoint.snapshot.document["source"]
+            self._cause = checkpoint.snapshot.document["cause"]
         await self._open_writers()
-        self._source = self._make_source(self._config)
+        self._expect_repeats()
+        self._source = self._make_source(self._config, Kept(self._memory, self._keep))
 
     async def configure(self, config: WorkerConfig) -> None:
         """Follow a new list of series; what stays is not touched."""
@@ -87,8 +107,10 @@ class Collector:
                 await self._source.reconfigure(wanted.series)
             else:
                 await self._source.close()  # the run goes on with the source that is made anew
-                self._source = self._make_source(wanted)
+                self._memory = {}
+                self._source = self._make_source(wanted, Kept({}, self._keep))
             self._state = follow(self._state, self._table, table, time.time_ns())
+            self._expect_repeats()
             self._table, self._config, self._stale_after = table, wanted, _stale_after(wanted)
             await self._open_writers()
 
@@ -119,6 +141,8 @@ class Collector:
             "series": len(self._table),
             "samples": int(self._state.samples.sum()),
             "duplicates": int(self._state.duplicates.sum()),
+            "gaps": self._ledger.gaps,
+            "lost": self._ledger.lost,
             "blocks": self._blocks,
             "problem": self._problem,
             "problemCount": len(found),
@@ -152,9 +176,25 @@ class Collector:
         return state is not None and state.connected and now_ns - state.since_ns > patience
 
     async def _take(self, delivery: Delivery) -> None:
+        if delivery.broken:
+            self._cause = delivery.broken
+            self._state.unsure |= self._state.samples > 0
+            await self._recover(open_since(self._state), time.time_ns())
+        raw = self._maybe_resent(delivery.batch)
+        gaps = gaps_before(self._state, raw, self._table)
+        if len(gaps):
+            await self._recover(gaps, int(gaps.until_ns.max()))
+        await self._write(raw)
+        self._state.unsure[raw.series] = False
+        delivery.done()
+        if time.monotonic_ns() - self._saved_ns > _CHECKPOINT_NS:
+            self._save()
+
+    async def _write(self, raw: RawBatch) -> Checked:
+        """Bring samples into the stream; returns them without those that are there already."""
         self._ahead = True
-        with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(delivery.batch)}):
-            self._state, checked = check(self._state, delivery.batch, self._table)
+        with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(raw)}):
+            self._state, checked = check(self._state, raw, self._table)
             for line, batch in checked.blocks(self._table):
                 writer = self._writers[line]
                 number = int(writer.last_input.partition(":")[0] or 0) + 1
@@ -163,8 +203,57 @@ class Collector:
                 self._written.add(line.key, sequence, len(batch))
                 self._blocks += 1
         self._ahead = False
-        delivery.done()
-        if time.monotonic_ns() - self._saved_ns > _CHECKPOINT_NS:
+        return checked
+
+    async def _recover(self, gaps: Gaps, until_ns: int) -> None:
+        """Ask the source for what is missing, and enter what it gave and what it could not into the ledger."""
+        since = np.maximum(gaps.since_ns, until_ns - _RECOVERED_NS)
+        complete = since == gaps.since_ns
+        samples = np.zeros(len(self._table), np.int64)
+        for begin in range(int(since.min(initial=until_ns)), until_ns, _SLICE_NS):
+            end = min(begin + _SLICE_NS, until_ns)
+            chosen = np.flatnonzero(since < end)
+            found = await self._ask(gaps.series[chosen], np.maximum(since[chosen], begin), end)
+            fresh = since[chosen] >= begin
+            complete[chosen[fresh]] &= found.complete[fresh]
+            if not complete.any() and not len(found.batch):
+                break
+            checked = await self._write(found.batch)
+            samples += np.bincount(checked.series, minlength=len(samples))
+        self._expect_repeats()
+        self._state.unsure[gaps.series[complete]] = False
+        given = samples[gaps.series]
+        ended = gaps.until_ns != NO_TIME
+        told = np.where(ended, gaps.until_ns, self._state.newest_ns[gaps.series])
+        # What has no end yet and is not complete is told when its end comes.
+        entered = (complete & (given > 0)) | ended
+        told_gaps = Gaps(gaps.series, gaps.since_ns, told).take(entered)
+        await self._ledger.enter(told_gaps, self._table, self._cause or _DROPPED, complete[entered], given[entered])
+
+    async def _ask(self, series: npt.NDArray[np.int32], since_ns: npt.NDArray[np.int64], until_ns: int) -> History:
+        """History of a source that may be away for a moment."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                if self._source is not None:
+                    return await self._source.history(series, since_ns, until_ns)
+            except ConnectionError as error:
+                log.warning("%s: its history cannot be read: %s", self._config.name, error)
+                await asyncio.sleep(min(2.0**attempt, 10.0))
+        return History(raw_batch([], [], [], []), np.zeros(len(series), np.bool_))
+
+    def _expect_repeats(self) -> None:
+        """For a while what is not newer than now may come again, though its source does not know."""
+        self._horizon_ns, self._horizon_ends = self._state.newest_ns.copy(), time.time_ns() + _REPEATS_NS
+
+    def _maybe_resent(self, raw: RawBatch) -> RawBatch:
+        if time.time_ns() > self._horizon_ends:
+            return raw
+        return replace(raw, resent=raw.resent | (raw.source_time_ns <= self._horizon_ns[raw.series]))
+
+    def _keep(self, memory: dict[str, Any]) -> None:
+        """Save what the source wants the next run to know."""
+        if memory != self._memory:
+            self._memory = memory
             self._save()
 
     async def _open_writers(self) -> None:
@@ -199,6 +288,8 @@ class Collector:
         arrays = {f.name: getattr(self._state, f.name) for f in fields(ContractState) if f.name not in _NO_ARRAYS}
         document = {
             "written": self._written.document(),
+            "source": self._memory,
+            "cause": self._cause,
             "config": self._config.model_dump(mode="json"),
             "lastText": {str(position): text for position, text in self._state.last_text.items()},
         }

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+import numpy as np
+import numpy.typing as npt
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -28,8 +30,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from wheeltapper_api.config import CollectorConfig, SeriesConfig
 from wheeltapper_workers.contracts.problems import SeriesProblem
+from wheeltapper_workers.contracts.raw import raw_batch
 from wheeltapper_workers.sources import mqtt_words as words
-from wheeltapper_workers.sources.base import ConnectionState, Delivery
+from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept
 from wheeltapper_workers.sources.jobs import ended
 from wheeltapper_workers.sources.mqtt_items import Items, Message
 
@@ -80,6 +83,8 @@ class MqttSource:
         certificates that the broker's is checked with where the system's are not meant.
     now
         Clock for the time of receipt, in nanoseconds since 1970 (UTC).
+    kept
+        What an earlier run left: whether the broker should know the session.
     """
 
     def __init__(
@@ -89,7 +94,9 @@ class MqttSource:
         secret: Path | None = None,
         timing: Timing | None = None,
         now: Callable[[], int] = time.time_ns,
+        kept: Kept = NOTHING_KEPT,
     ) -> None:
+        self._kept, self._known, self._broken = kept, bool(kept.memory), ""
         self._config, self._secret, self._timing, self._now = config, secret, timing or Timing(), now
         self._items = Items(config.series, now())
         self._v5 = config.options.get("version", "5") == "5"
@@ -125,7 +132,9 @@ class MqttSource:
                 self._arrived.clear()
             if taken:
                 self._open += len(taken)
-                yield Delivery(functools.partial(self._items.batch, taken), functools.partial(self._acknowledge, taken))
+                broken, self._broken = self._broken, ""
+                batch, done = functools.partial(self._items.batch, taken), functools.partial(self._acknowledge, taken)
+                yield Delivery(batch, done, broken)
 
     def connection(self) -> ConnectionState:
         """State of the connection."""
@@ -148,6 +157,10 @@ class MqttSource:
             if gone:
                 self._client.unsubscribe(gone)
             self._subscribe(self._client, fresh)
+
+    async def history(self, series: npt.NDArray[np.int32], _since: npt.NDArray[np.int64], _until: int, /) -> History:
+        """Nothing: a broker keeps what it has not delivered, and no history."""
+        return History(raw_batch([], [], [], []), np.zeros(len(series), np.bool_))
 
     async def close(self) -> None:
         """Leave the broker, which keeps the session. What is not done by now is not acknowledged."""
@@ -320,13 +333,18 @@ class MqttSource:
             if mid is not None:
                 self._asked[mid] = some
 
-    def _on_connect(self, _client: Client, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
+    def _on_connect(self, _client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, _: object) -> None:
         if self._up is None or self._up.done():
             return
         if reason.is_failure:
             self._up.set_exception(words.RefusedError(reason.getName()))
-        else:
-            self._up.set_result(None)
+            return
+        if self._known and not flags.session_present:
+            self._broken = "The broker had forgotten the session"
+        if not self._known:
+            self._known = True
+            self._kept.keep({"session": True})
+        self._up.set_result(None)
 
     def _on_subscribe(self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _more: object) -> None:
         for topic, reason in zip(self._asked.pop(mid, []), reasons, strict=False):

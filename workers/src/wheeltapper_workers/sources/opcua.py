@@ -3,7 +3,9 @@
 Publish requests are the flow control. So many deliveries may be open; only when one is done is the server asked for the
 next, and told in the same request that it may forget the one that is done. A consumer that stands still leaves the
 samples in the server's queues. A connection that breaks is made again with the same session where the server still has
-it: what was published meanwhile is asked for again, by its number.
+it: what was published meanwhile is asked for again, by its number. A collector that was restarted takes over the
+subscription of the one before, with all that nobody has acknowledged. Where the server kept neither, its history is
+asked.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -34,9 +37,10 @@ from asyncua.ua.uaerrors import (
 from wheeltapper_api.config import CollectorConfig, SeriesConfig
 from wheeltapper_workers.contracts.problems import SeriesProblem
 from wheeltapper_workers.sources import opcua_words as words
-from wheeltapper_workers.sources.base import ConnectionState, Delivery
+from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept
 from wheeltapper_workers.sources.jobs import ended, until_one_fails
 from wheeltapper_workers.sources.opcua_decode import Changes, MalformedError, Publication
+from wheeltapper_workers.sources.opcua_history import read_history
 from wheeltapper_workers.sources.opcua_items import Item, Items
 from wheeltapper_workers.sources.opcua_link import Link, SubscriptionLostError
 from wheeltapper_workers.sources.opcua_session import Security, Session, Timing
@@ -64,6 +68,19 @@ _SESSION_GONE: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A publication that waits to be handed on."""
+
+    link: Link
+    got: Publication
+    received_ns: int
+    resent: npt.NDArray[np.bool_]
+    credit: bool
+    """Whether the server is to be asked for another one when this one is done."""
+    broken: str
+
+
 class OpcUaSource:
     """A connection to an OPC UA server.
 
@@ -78,6 +95,8 @@ class OpcUaSource:
         Deliveries that may be open at a time.
     now
         Clock for the time of receipt, in nanoseconds since 1970 (UTC).
+    kept
+        What an earlier run left: the subscription and its items.
     """
 
     def __init__(
@@ -88,6 +107,7 @@ class OpcUaSource:
         timing: Timing | None = None,
         window: int = WINDOW,
         now: Callable[[], int] = time.time_ns,
+        kept: Kept = NOTHING_KEPT,
     ) -> None:
         options = config.options
         self._config, self._timing, self._window, self._now = config, timing or Timing(), window, now
@@ -98,7 +118,11 @@ class OpcUaSource:
         self._items.want(config.series, now())
         self._changed = asyncio.Event()
         self._fresh = np.zeros(0, np.bool_)
-        self._queue: asyncio.Queue[tuple[Link, Publication, int, npt.NDArray[np.bool_], bool] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Arrival | None] = asyncio.Queue()
+        self._kept = kept
+        self._memory = dict(kept.memory)
+        self._broken = ""
+        self._link: Link | None = None
         self._state = ConnectionState(False, now(), f"Connecting to {config.endpoint}.")
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -122,11 +146,11 @@ class OpcUaSource:
     async def deliveries(self) -> AsyncIterator[Delivery]:
         """Deliveries in the order of their receipt; ends when the source is closed."""
         self.start()
-        while (entry := await self._queue.get()) is not None:
-            link, got, received_ns, initial, credit = entry
+        while (one := await self._queue.get()) is not None:
             yield Delivery(
-                functools.partial(self._items.batch, got.changes, received_ns, initial),
-                functools.partial(link.done, got.sequence, credit),
+                functools.partial(self._items.batch, one.got.changes, one.received_ns, one.resent),
+                functools.partial(one.link.done, one.got.sequence, one.credit),
+                one.broken,
             )
         if self._task is not None and not self._task.cancelled():
             self._task.result()
@@ -148,6 +172,17 @@ class OpcUaSource:
         self._items.want(series, self._now())
         self._changed.set()
 
+    async def history(self, series: npt.NDArray[np.int32], since_ns: npt.NDArray[np.int64], until_ns: int) -> History:
+        """What the server's history says of some series."""
+        if self._link is None or not self._state.connected:
+            raise ConnectionError(self._state.message or "not connected")
+        items = [self._items.of(at) for at in series.tolist()]
+        nodes = [item.node if item is not None else None for item in items]
+        try:
+            return await read_history(self._link.session, nodes, series, since_ns, until_ns, self._now)
+        except (OSError, TimeoutError, MalformedError, BadSessionClosed, BadSessionIdInvalid) as error:
+            raise ConnectionError(str(error) or type(error).__name__) from error
+
     async def close(self) -> None:
         """End the session. What is not done by now is not acknowledged."""
         self._closing = True
@@ -161,7 +196,7 @@ class OpcUaSource:
         attempt = 0
         while not self._closing:
             try:
-                link = await self._connect(link)
+                link = self._link = await self._connect(link)
                 self._state = ConnectionState(True, self._now(), "", self._state.connects + 1)
                 attempt = 0
                 await self._work(link)
@@ -196,12 +231,49 @@ class OpcUaSource:
                 else:
                     await session.close()
                     return link
+            taken = Link(session, self._window)
+            if link is None and self._same_run(session) and await self._take_over(session, taken):
+                return taken
             await session.subscribe(self._publishing_ns)
         except BaseException:
             session.drop()
             raise
         self._items.forget_server()
+        self._broken = self._state.message if self._state.connects else "The collector was not running"
+        self._remember(session)
         return Link(session, self._window)
+
+    def _same_run(self, session: Session) -> bool:
+        """Whether the server still runs that an earlier run of the collector had a subscription with."""
+        return bool(self._memory) and self._memory.get("started") == str(session.start_time)
+
+    async def _take_over(self, session: Session, link: Link) -> bool:
+        """Go on with the subscription of an earlier run; whether the server gave it."""
+        memory, self._memory = self._memory, {}
+        try:
+            available = await session.take_over(memory["subscription"])
+            session.keep_alive_s = memory["keep_alive_s"]
+            self._items.recall(memory["items"])
+            for sequence in available:
+                again = await session.republish(sequence)
+                if again is not None:
+                    self._deliver(link, again, credit=False, resent=True)
+        except UaError as error:
+            log.info("%s did not give the subscription: %s", self._config.endpoint, type(error).__name__)
+            return False
+        self._remember(session)
+        return True
+
+    def _remember(self, session: Session) -> None:
+        """Have kept what the next run needs to take the subscription over."""
+        self._kept.keep(
+            {
+                "started": str(session.start_time),
+                "subscription": session.subscription,
+                "keep_alive_s": session.keep_alive_s,
+                "items": self._items.remembered(),
+            }
+        )
 
     async def _lost(self, link: Link | None, error: Exception) -> Link | None:
         """Say what happened; the link if it is worth resuming."""
@@ -263,6 +335,8 @@ class OpcUaSource:
 
     async def _fill(self, link: Link, before: int | None) -> None:
         """Ask again for publications that did not arrive: those before a number, or all the server has."""
+        if link.session.last_sequence is None:
+            return
         wanted = link.session.last_sequence % (2**32 - 1) + 1
         for _ in range(_MOST_MISSING):
             if wanted == before or (before is not None and (before - wanted) % 2**32 > 2**31):
@@ -274,14 +348,17 @@ class OpcUaSource:
                 return
             else:
                 self.missed += 1
+                self._broken = "The server did not keep what it had sent"
             wanted = wanted % (2**32 - 1) + 1
 
-    def _deliver(self, link: Link, got: Publication, *, credit: bool) -> bool:
+    def _deliver(self, link: Link, got: Publication, *, credit: bool, resent: bool = False) -> bool:
         link.session.last_sequence = got.sequence
         if not len(got.changes):
             link.pending.append(got.sequence)
             return False
-        self._queue.put_nowait((link, got, self._now(), self._initial(got.changes), credit))
+        maybe = np.ones(len(got.changes), np.bool_) if resent else self._initial(got.changes)
+        self._queue.put_nowait(_Arrival(link, got, self._now(), maybe, credit, self._broken))
+        self._broken = ""
         return True
 
     def _initial(self, changes: Changes) -> npt.NDArray[np.bool_]:
@@ -306,6 +383,7 @@ class OpcUaSource:
                 await session.unmonitor(ids[start : start + self._chunk])
             while due := [item for item in self._items if _due(item)]:
                 await self._create(session, due[: self._chunk])
+                self._remember(session)
             refused = [item.retry_at for item in self._items if item.node is not None and item.server_id is None]
             left = max(min(refused) - time.monotonic(), 0.01) if refused else None
             with contextlib.suppress(TimeoutError):

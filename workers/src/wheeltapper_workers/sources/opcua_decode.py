@@ -101,6 +101,8 @@ class _Columns:
     server_pico: npt.NDArray[np.uint16]
     text: dict[int, str] = field(default_factory=dict)
     bursts: dict[int, Array] = field(default_factory=dict)
+    lead: int = 4
+    """Bytes of the handle in front of each value; history has none."""
 
 
 def publication(body: bytes) -> Publication:
@@ -131,6 +133,40 @@ def republication(body: bytes, subscription: int) -> Publication:
         return _message(body, 0, subscription, ())
     except (struct.error, ValueError, IndexError, UaError) as error:
         raise MalformedError(f"The server's publication cannot be decoded: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a server's history says of one node."""
+
+    status: int
+    continuation: bytes | None
+    """To be sent back for the rest."""
+    values: Changes
+    """Handles are 0."""
+
+
+def history(body: bytes) -> list[Past]:
+    """Results of the body of a HistoryReadResponse after its header (part 4, 5.10.3), one a node.
+
+    Raises
+    ------
+    MalformedError
+        If the bytes are none.
+    """
+    try:
+        (count,) = struct.unpack_from("<i", body)
+        found, position = [], 4
+        for _ in range(max(count, 0)):
+            status, length = struct.unpack_from("<Ii", body, position)
+            position += 8 + max(length, 0)
+            continuation = body[position - length : position] if length > 0 else None
+            kind, start, position = _extension(body, position)
+            known = kind == ObjectIds.HistoryData_Encoding_DefaultBinary
+            found.append(Past(status, continuation, data_changes(body, start, lead=0) if known else _joined([])))
+    except (struct.error, ValueError, IndexError, UaError) as error:
+        raise MalformedError(f"The server's history cannot be decoded: {error}") from error
+    return found
 
 
 def _message(body: bytes, position: int, subscription: int, available: tuple[int, ...]) -> Publication:
@@ -175,8 +211,8 @@ def _joined(parts: list[Changes]) -> Changes:
     )
 
 
-def data_changes(body: bytes, position: int) -> Changes:
-    """Columns of the DataChangeNotification that starts at ``position``.
+def data_changes(body: bytes, position: int, lead: int = 4) -> Changes:
+    """Columns of the DataChangeNotification that starts at ``position``; without handles, of the HistoryData.
 
     Raises
     ------
@@ -186,7 +222,7 @@ def data_changes(body: bytes, position: int) -> Changes:
     (count,) = struct.unpack_from("<i", body, position)
     position += 4
     count = max(count, 0)
-    if count * 5 > len(body) - position:
+    if count * (lead + 1) > len(body) - position:
         raise ValueError(f"{count} data changes do not fit into {len(body)} bytes")
     columns = _Columns(
         handle=np.zeros(count, np.uint32),
@@ -196,6 +232,7 @@ def data_changes(body: bytes, position: int) -> Changes:
         source_pico=np.zeros(count, np.uint16),
         server=np.zeros(count, np.int64),
         server_pico=np.zeros(count, np.uint16),
+        lead=lead,
     )
     _fill(body, position, count, columns)
     time_ns = _times(columns.source, columns.source_pico)
@@ -206,17 +243,17 @@ def data_changes(body: bytes, position: int) -> Changes:
 
 def _fill(body: bytes, position: int, count: int, columns: _Columns) -> None:
     scattered: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
-    row = 0
+    row, lead = 0, columns.lead
     while row < count:
-        mask = body[position + 4]
-        kind = body[position + 5] if mask & _VALUE else _NO_VALUE
+        mask = body[position + lead]
+        kind = body[position + lead + 1] if mask & _VALUE else _NO_VALUE
         if mask & _VALUE and kind not in _KINDS:
             position = _other(body, position, row, columns)
             row += 1
             continue
-        layout = _layout(mask, kind)
-        following = position + layout.itemsize
-        if body[following + 4 : following + 6] != body[position + 4 : position + 6]:
+        layout = _layout(mask, kind, lead)
+        following = position + layout.itemsize + lead
+        if body[following : following + 2] != body[position + lead : position + lead + 2]:
             rows, starts = scattered.setdefault((mask, kind), ([], []))
             rows.append(row)
             starts.append(position)
@@ -228,13 +265,13 @@ def _fill(body: bytes, position: int, count: int, columns: _Columns) -> None:
     if position > len(body):
         raise ValueError("a data change is longer than the message")
     for (mask, kind), (rows, starts) in scattered.items():
-        _gather(body, _layout(mask, kind), np.array(rows), np.array(starts), columns)
+        _gather(body, _layout(mask, kind, lead), np.array(rows), np.array(starts), columns)
 
 
 @lru_cache(maxsize=256)
-def _layout(mask: int, kind: int) -> np.dtype[Any]:
+def _layout(mask: int, kind: int, lead: int) -> np.dtype[Any]:
     """Bytes of one data change with these parts present and this type of number."""
-    fields: list[tuple[str, str]] = [("handle", "<u4"), ("mask", "u1")]
+    fields: list[tuple[str, str]] = [("handle", "<u4"), ("mask", "u1")] if lead else [("mask", "u1")]
     if mask & _VALUE:
         fields += [("kind", "u1"), ("value", _KINDS[kind])]
     for bit, name, code in (
@@ -251,7 +288,7 @@ def _layout(mask: int, kind: int) -> np.dtype[Any]:
 
 def _run(body: bytes, position: int, row: int, left: int, mask: int, kind: int, columns: _Columns) -> int:
     """Take rows as long as their layout is the same. A row that begins right and looks right ends right."""
-    layout = _layout(mask, kind)
+    layout = _layout(mask, kind, columns.lead)
     done, look = 0, _RUN
     while done < left:
         start = position + done * layout.itemsize
@@ -288,8 +325,10 @@ def _copy(view: Array, rows: slice | Array, columns: _Columns) -> None:
 
 def _other(body: bytes, position: int, row: int, columns: _Columns) -> int:
     """One data change whose value is no plain number; the position after it."""
-    columns.handle[row], mask = struct.unpack_from("<IB", body, position)
-    position += 5
+    if columns.lead:
+        (columns.handle[row],) = struct.unpack_from("<I", body, position)
+    mask = body[position + columns.lead]
+    position += columns.lead + 1
     if body[position] == _STRING:
         (length,) = struct.unpack_from("<i", body, position + 1)
         position += 5

@@ -76,6 +76,9 @@ class Items:
         self._handles = 0
         self.gone: list[Item] = []
         """Items that are not wanted any more and may still be monitored."""
+        self._positions: dict[str, list[int]] = {}
+        """Positions of the series read from each address."""
+        self._by_position: dict[int, Item] = {}
         self._starts = np.zeros(1, np.int64)
         self._counts = np.zeros(1, np.int64)
         self._rows = np.zeros(0, np.int32)
@@ -98,7 +101,8 @@ class Items:
         kept = {id(item) for item in items.values()}
         self.gone += [item for item in self._by_address.values() if id(item) not in kept]
         self._by_address = items
-        self._index({items[address].handle: positions for address, positions in wanted.items()})
+        self._positions = wanted
+        self._index()
 
     def _item(self, address: str, series: list[SeriesConfig], now_ns: int) -> Item:
         fixed = self._fixed_sampling_ns
@@ -116,7 +120,9 @@ class Items:
             item.error = str(error)
         return item
 
-    def _index(self, rows: dict[int, list[int]]) -> None:
+    def _index(self) -> None:
+        rows = {item.handle: self._positions[item.address] for item in self}
+        self._by_position = {at: item for item in self for at in self._positions[item.address]}
         self._counts = np.zeros(self._handles + 1, np.int64)
         for handle, positions in rows.items():
             self._counts[handle] = len(positions)
@@ -124,11 +130,39 @@ class Items:
         flat = [position for handle in sorted(rows) for position in rows[handle]]
         self._rows = np.array(flat, np.int32)
 
+    def remembered(self) -> dict[str, list[int]]:
+        """What the server monitors, by address: our handle, the server's id, the sampling interval in ns."""
+        return {
+            item.address: [item.handle, item.server_id, item.sampling_ns] for item in self if item.server_id is not None
+        }
+
+    def recall(self, remembered: dict[str, list[int]]) -> None:
+        """Take up what the server monitors for an earlier run; what is not wanted any more is deleted there."""
+        self._handles = max([self._handles, *(handle for handle, _, _ in remembered.values())])
+        for item in self:
+            handle, server_id, sampling_ns = remembered.get(item.address, (0, 0, -1))
+            if sampling_ns == item.sampling_ns:
+                item.handle, item.server_id = handle, server_id
+            else:
+                self._handles += 1
+                item.handle = self._handles
+        kept = {item.server_id for item in self}
+        self.gone += [
+            Item(address, handle, sampling_ns, server_id=server_id)
+            for address, (handle, server_id, sampling_ns) in remembered.items()
+            if server_id not in kept
+        ]
+        self._index()
+
     def forget_server(self) -> None:
         """The server knows none of them any more."""
         self.gone.clear()
         for item in self:
             item.server_id, item.retry_at = None, 0.0
+
+    def of(self, position: int) -> Item | None:
+        """Item that the series at a position is read from."""
+        return self._by_position.get(position)
 
     def batch(self, changes: Changes, received_ns: int, resent: npt.NDArray[np.bool_]) -> RawBatch:
         """Rows of series of a notification's rows: a node read for two assets gives two, one no longer wanted none."""

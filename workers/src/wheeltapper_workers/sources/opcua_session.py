@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,12 +25,13 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from asyncua.ua.uaerrors import BadMessageNotAvailable, UaError
 from cryptography import x509
 
-from wheeltapper_workers.sources.opcua_decode import Publication, publication, republication
+from wheeltapper_workers.sources.opcua_decode import Past, Publication, history, publication, republication
 from wheeltapper_workers.sources.opcua_items import Item
 from wheeltapper_workers.sources.opcua_words import SetupError
 
 APPLICATION: Final = "Wheeltapper collector"
 APPLICATION_URI: Final = "urn:wheeltapper:collector"
+_HISTORY_S: Final = 30.0
 _NOTIFICATIONS: Final = 5_000
 """Largest number of data changes in one publication: what becomes one block."""
 
@@ -96,8 +98,8 @@ class Session:
         self.start_time: object = None
         """When the server was started: by it one tells whether it is still the same."""
         self.subscription = 0
-        self.last_sequence = 0
-        """Of the last publication that carried something."""
+        self.last_sequence: int | None = 0
+        """Of the last publication that carried something; None where that is not known."""
         self.keep_alive_s = timing.keep_alive_s
         """Longest silence of the subscription the server agreed to."""
         self._namespaces: list[str] = []
@@ -243,6 +245,43 @@ class Session:
         _skip_header(data)
         found = republication(data.read(len(data)), self.subscription)
         return found if found.sequence == sequence and not found.empty else None
+
+    async def take_over(self, subscription: int) -> tuple[int, ...]:
+        """Make a subscription of an earlier session this one's (part 4, 5.13.7).
+
+        Returns
+        -------
+        tuple
+            Numbers of the publications that nobody has acknowledged, in their order.
+
+        Raises
+        ------
+        OSError, TimeoutError, asyncua.ua.uaerrors.UaError
+            If the server does not have it any more, or does not give it away.
+        """
+        request = ua.TransferSubscriptionsRequest()
+        request.Parameters = ua.TransferSubscriptionsParameters(SubscriptionIds=[subscription], SendInitialValues=False)
+        response = struct_from_binary(ua.TransferSubscriptionsResponse, await self._transport.send_request(request))
+        (result,) = response.Parameters.Results
+        result.StatusCode.check()
+        self.subscription, self.last_sequence = subscription, None
+        return tuple(sorted(result.AvailableSequenceNumbers))
+
+    async def history(
+        self, nodes: Sequence[ua.NodeId | None], since: datetime, until: datetime, continuations: Sequence[bytes | None]
+    ) -> list[Past]:
+        """Raw history of nodes between two times, both included; a node that cannot be resolved has none."""
+        details = ua.ReadRawModifiedDetails(IsReadModified=False, StartTime=since, EndTime=until, ReturnBounds=False)
+        request = ua.HistoryReadRequest()
+        request.Parameters.HistoryReadDetails = details
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.NodesToRead = [
+            ua.HistoryReadValueId(NodeId=self._resolved(node) or ua.NodeId(), ContinuationPoint=continuation)
+            for node, continuation in zip(nodes, continuations, strict=True)
+        ]
+        data = await self._transport.send_request(request, timeout=_HISTORY_S)
+        _skip_header(data)
+        return history(data.read(len(data)))
 
     async def monitor(self, items: Sequence[Item], queues: Sequence[int]) -> list[tuple[int, int]]:
         """Create monitored items.
