@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format bench lock generate clean
+.PHONY: help demo test check format bench chaos lock generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ format: $(INSTALLED) ## Format the code and mend what the linter can mend
 bench: $(INSTALLED) ## The benchmarks, one JSON line each, and docs/performance.md (options: ARGS="features onnx --quick")
 	$(BIN)/python -m tests.bench $(ARGS)
 	$(BIN)/python -m tests.bench report
+
+chaos: $(INSTALLED) ## Kill and stop the line at random, 200 times; it has to be exact (options: SEED=7 ARGS="--kills 20 --runs 1")
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(ARGS)
 
 generate: $(INSTALLED) ## Write crds/*.yaml anew from the kinds
 	$(BIN)/python -m wheeltapper_api.generate

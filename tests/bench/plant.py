@@ -19,20 +19,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tests.support.drive import WholeLine
 from wheeltapper_api.checks import check as check_resources
 from wheeltapper_api.config import CollectorConfig, LineConfig
 from wheeltapper_api.fields import API_VERSION
 from wheeltapper_api.kinds import AssetTwin, Plant, Resource, TenantPolicy
 from wheeltapper_api.library import library_resources
 from wheeltapper_operator.compile import compile_plan
-from wheeltapper_workers.alerts.alerter import AlertStep
-from wheeltapper_workers.contracts.check import check
 from wheeltapper_workers.contracts.raw import RawBatch, raw_batch
-from wheeltapper_workers.contracts.state import initial
-from wheeltapper_workers.contracts.table import series_table
-from wheeltapper_workers.features.featurizer import FeaturizeStep
-from wheeltapper_workers.runtime.blocks import Block
-from wheeltapper_workers.scoring.scorer import ScoreStep
 from wheeltapper_workers.simulator.fleet.fleet import Chunk, Fleet, chunks, random_fleet
 from wheeltapper_workers.simulator.fleet.machines import MACHINES
 
@@ -168,33 +162,15 @@ def run(fleet: Fleet, kind: str) -> Found:
     """All steps over all the time of one class."""
     began, found = time.perf_counter(), Found()
     collector, line = configs(fleet, kind)
-    table = series_table(collector)
-    contract = initial(table, START_S * NS)
-    steps = FeaturizeStep(line), ScoreStep(line), AlertStep(line)
-    states = [step.initial(line) for step in steps]
-    numbers = [0, 0, 0]
+    whole = WholeLine(collector, line, START_S * NS)
     for chunk in chunks(fleet, kind):
         for raw in batches(chunk, collector, kind, fleet.members[kind]):
-            contract, checked = check(contract, raw, table)
-            items = [batch for _, batch in checked.blocks(table)]
-            found.samples += len(checked)
-            for level, step in enumerate(steps):
-                made = []
-                for batch in items:
-                    numbers[level] += 1
-                    stream = ("TELEMETRY", "FEATURES", "SCORES")[level]
-                    states[level], outputs = step.step(states[level], Block(stream, numbers[level], batch))
-                    made += outputs
-                items = made
-                if level < 2:
-                    rows = sum(batch.num_rows for batch in made)
-                    found.rows += rows if level == 0 else 0
-                    found.scores += rows if level == 1 else 0
-            for event in items:
+            for event in whole.take(raw):
                 if event.type.endswith("opened.v1"):
                     opened = np.datetime64(event.data.opened.removesuffix("Z"), "ns").astype(np.int64) / NS
                     found.opened.append((event.data.asset, event.data.failure_model, float(opened)))
         print(".", end="", flush=True, file=sys.stderr)
+    found.samples, found.rows, found.scores = whole.samples, whole.rows[0], whole.rows[1]
     found.seconds = time.perf_counter() - began
     return found
 

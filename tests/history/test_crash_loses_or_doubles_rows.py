@@ -319,4 +319,4 @@ def test_event_of_another_table_does_not_hold_up_the_rest(tmp_path, monkeypatch)
     event(1, "aaa").add_to(historian)
     with pytest.raises(StoreError, match="no space left"):
         historian.commit()
-    assert historian.positions() == {"TELEMETRY": 0, "FEATURES": 0, "SCORES": 0, "EVENTS": 1}
+    assert historian.positions() == {"TELEMETRY": 0, "FEATURES": 0, "SCORES": 0, "EVENTS": 1, "GAPS": 0}
