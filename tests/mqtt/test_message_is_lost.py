@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.mqtt.conftest import config, series
+from wheeltapper_workers.sources.base import Kept
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -72,6 +73,31 @@ async def test_broker_stopped_and_back(broker, read, publisher):
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("restarted", [False, True], ids=["same run", "collector restarted"])
+async def test_a_broker_that_forgot_the_session_is_told(broker, read, publisher, restarted):
+    real = broker()
+    chosen, memory = config(real, series("flow")), {}
+    reader = read(chosen, kept=Kept({}, memory.update))
+    await reader.connected()
+    publisher(real).send("flow", "1")
+    await reader.until(lambda: reader.values() == [1])
+    if restarted:
+        await reader.close()
+    real.kill()
+    for file in real.folder.glob("*.db*"):
+        file.unlink()
+    real.start()
+    if restarted:
+        reader = read(chosen, kept=Kept(memory, memory.update))
+    await reader.connected()
+    publisher(real).send("flow", "9")
+    await reader.until(lambda: 9 in reader.values())
+    assert reader.broken[-1] == "The broker had forgotten the session"
+    publisher(real).send("flow", "10")
+    await reader.until(lambda: 10 in reader.values())
+    assert reader.broken[-1] == ""
+
+
 async def test_a_consumer_that_stands_still_stops_the_flow(broker, read, publisher, monkeypatch, version):
     monkeypatch.setattr("wheeltapper_workers.sources.mqtt.RECEIVE_MAXIMUM", 100)
     real = broker()

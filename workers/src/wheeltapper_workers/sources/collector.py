@@ -49,7 +49,8 @@ _RECOVERED_NS: Final = 86_400 * 10**9
 _SLICE_NS: Final = 600 * 10**9
 """Of history at once: what is held in memory."""
 _REPEATS_NS: Final = 60 * 10**9
-_ATTEMPTS: Final = 6
+_ATTEMPTS: Final = 5
+_RETRY_S: Final = 1.0
 _DROPPED: Final = "The source says that it dropped samples"
 _LOOK_BACK: Final = 2_000
 """Messages of the stream that are read back where no checkpoint tells how far to go."""
@@ -238,7 +239,7 @@ class Collector:
                     return await self._source.history(series, since_ns, until_ns)
             except ConnectionError as error:
                 log.warning("%s: its history cannot be read: %s", self._config.name, error)
-                await asyncio.sleep(min(2.0**attempt, 10.0))
+                await asyncio.sleep(_RETRY_S * 2.0**attempt)
         return History(raw_batch([], [], [], []), np.zeros(len(series), np.bool_))
 
     def _expect_repeats(self) -> None:
