@@ -88,8 +88,7 @@ async def test_a_broker_that_forgot_the_session_is_told(broker, read, publisher,
     real.start()
     if restarted:
         reader = read(chosen, kept=Kept(memory, memory.update))
-    await reader.connected()
-    publisher(real).send("flow", "9")
+    publisher(real).send("flow", "9", retain=True)  # nobody may have subscribed yet
     await reader.until(lambda: 9 in reader.values())
     assert reader.broken[-1] == "The broker had forgotten the session"
     publisher(real).send("flow", "10")
