@@ -50,6 +50,8 @@ class Orders:
     stopped_share: float = 0.25
     """Of the attacks: SIGSTOP for up to ``longest_stop_s``, instead of SIGKILL."""
     longest_stop_s: float = 8.0
+    asked_share: float = 0.1
+    """Besides, orderly stops with SIGTERM."""
     quiet_s: float = 20.0
     """Without attacks at the end."""
     assets: int = 6
@@ -202,16 +204,16 @@ async def _attack(substrate: ProcessSubstrate, orders: Orders, result: Result) -
         name = chance.choice(sorted(substrate.status()))
         pid = substrate.status()[name].pid
         stop = chance.random() < orders.stopped_share
-        for_s = chance.uniform(0.2, orders.longest_stop_s)
+        for_s, asked = chance.uniform(0.2, orders.longest_stop_s), chance.random() < orders.asked_share
         if pid is None:
             continue  # it is down already
-        kind = signal.SIGSTOP if stop else signal.SIGKILL
+        kind = signal.SIGSTOP if stop else signal.SIGTERM if asked else signal.SIGKILL
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, kind)
             if stop:
                 await asyncio.sleep(for_s)
                 os.killpg(pid, signal.SIGCONT)
-            done += 1
+            done += kind is not signal.SIGTERM
             role = name.removeprefix(f"{world.TENANT}-").removeprefix("hall-")
             what = f"{kind.name} {'nats' if name == BACKBONE else role}"
             result.attacks[what] = result.attacks.get(what, 0) + 1

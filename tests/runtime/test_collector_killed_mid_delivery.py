@@ -98,7 +98,7 @@ class TapeSource:
     async def history(self, series, _since, _until, /):
         return History(raw_batch([], [], [], []), np.zeros(len(series), np.bool_))
 
-    async def close(self):
+    async def close(self, *, keep):
         pass
 
 

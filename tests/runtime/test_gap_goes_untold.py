@@ -88,7 +88,7 @@ class Scripted:
     def status_name(self, code):
         return str(code)
 
-    async def close(self):
+    async def close(self, *, keep):
         pass
 
 

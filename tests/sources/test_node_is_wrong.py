@@ -100,7 +100,7 @@ async def test_value_that_stays_the_same_goes_on_arriving(plant, read, collector
 
 
 async def test_more_nodes_than_fit_into_one_request(plant, read, collector, series, monkeypatch):
-    monkeypatch.setattr("wheeltapper_workers.sources.opcua.CHUNK", 25)
+    monkeypatch.setattr("wheeltapper_workers.sources.opcua_monitor.CHUNK", 25)
     server = await plant(**{f"V{number}": float(number) for number in range(60)})
     chosen = [series(signal=f"s-{number}", address=f"ns=2;s=V{number}") for number in range(60)]
     reader = read(collector(*chosen, endpoint=server.url))

@@ -54,6 +54,20 @@ async def test_subscription_is_taken_over_with_what_nobody_acknowledged(plant, r
     await second.until(lambda: server.unacknowledged == 0)
 
 
+async def test_orderly_restart_leaves_the_subscription_for_the_next_run(plant, read, collector, series, memory):
+    server = await plant(Flow=0.0)
+    config = collector(series(), endpoint=server.url)
+    first = read(config, kept=memory.kept)
+    await first.until(lambda: first.values() == [0.0])
+    before = set(server.subscriptions)
+    await first.source.close(keep=True)
+    await server.write("Flow", 1.0)
+    await server.write("Flow", 2.0)
+    second = read(config, kept=memory.kept)
+    await second.until(lambda: second.values()[-2:] == [1.0, 2.0])
+    assert set(server.subscriptions) == before
+
+
 async def test_what_a_dead_connection_swallowed_is_asked_for_again(plant, read, collector, series, memory):
     server = await plant(Flow=0.0)
     config = collector(series(), endpoint=server.url)

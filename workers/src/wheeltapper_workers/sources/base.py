@@ -123,8 +123,11 @@ class Source(Protocol):
         Batches first looked at after this call use positions in the new list.
         """
 
-    async def close(self) -> None:
-        """Let go of the connection and everything that runs."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Let go of the connection and everything that runs.
+
+        ``keep`` leaves at the other side what the next run of the collector can go on with.
+        """
 
 
 async def batches(source: Source) -> AsyncIterator[RawBatch]:

@@ -128,7 +128,7 @@ class Collector:
     async def stop(self) -> None:
         """Let go of the connection and save the contract state."""
         if self._source is not None:
-            await self._source.close()
+            await self._source.close(keep=True)
         self._save()
 
     def summary(self) -> dict[str, Any]:

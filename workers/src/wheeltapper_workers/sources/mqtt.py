@@ -162,7 +162,7 @@ class MqttSource:
         """Nothing: a broker keeps what it has not delivered, and no history."""
         return History(raw_batch([], [], [], []), np.zeros(len(series), np.bool_))
 
-    async def close(self) -> None:
+    async def close(self, *, keep: bool = False) -> None:  # noqa: ARG002 - a broker keeps the session in any case
         """Leave the broker, which keeps the session. What is not done by now is not acknowledged."""
         self._closed = True
         self._arrived.set()

@@ -11,7 +11,6 @@ asked.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import random
@@ -29,7 +28,6 @@ from asyncua.ua.uaerrors import (
     BadSessionIdInvalid,
     BadSubscriptionIdInvalid,
     BadTimeout,
-    BadTooManyOperations,
     BadTooManyPublishRequests,
     UaError,
 )
@@ -39,25 +37,20 @@ from wheeltapper_workers.contracts.problems import SeriesProblem
 from wheeltapper_workers.sources import opcua_words as words
 from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept
 from wheeltapper_workers.sources.jobs import ended, until_one_fails
-from wheeltapper_workers.sources.opcua_decode import Changes, MalformedError, Publication
+from wheeltapper_workers.sources.opcua_decode import MalformedError, Publication
 from wheeltapper_workers.sources.opcua_history import read_history
-from wheeltapper_workers.sources.opcua_items import Item, Items
+from wheeltapper_workers.sources.opcua_items import Items
 from wheeltapper_workers.sources.opcua_link import Link, SubscriptionLostError
+from wheeltapper_workers.sources.opcua_monitor import Monitor
 from wheeltapper_workers.sources.opcua_session import Security, Session, Timing
 
 log = logging.getLogger(__name__)
 
 WINDOW: Final = 4
 """Open deliveries and waiting publish requests together."""
-CHUNK: Final = 500
-"""Monitored items created with one request."""
 _MOST_MISSING: Final = 1000
 _MOST_BARREN: Final = 3
 _FAILURES: Final[tuple[type[Exception], ...]] = (OSError, TimeoutError, UaError, MalformedError, words.SetupError)
-_NO_FILTER: Final = frozenset(
-    {"BadMonitoredItemFilterUnsupported", "BadMonitoredItemFilterInvalid", "BadFilterNotAllowed"}
-)
-
 
 _SESSION_GONE: Final = (
     SubscriptionLostError,
@@ -113,11 +106,9 @@ class OpcUaSource:
         self._config, self._timing, self._window, self._now = config, timing or Timing(), window, now
         self._security = Security(options.get("security_policy", "None"), options.get("security_mode", "None"), secret)
         self._publishing_ns = int(options.get("publishing_interval_ns", 500_000_000))
-        self._queue_size: int | None = options.get("queue_size")
         self._items = Items(options.get("sampling_interval_ns"))
         self._items.want(config.series, now())
-        self._changed = asyncio.Event()
-        self._fresh = np.zeros(0, np.bool_)
+        self._monitor = Monitor(self._items, options.get("queue_size"), self._timing.retry_s, now)
         self._queue: asyncio.Queue[_Arrival | None] = asyncio.Queue()
         self._kept = kept
         self._memory = dict(kept.memory)
@@ -125,8 +116,7 @@ class OpcUaSource:
         self._link: Link | None = None
         self._state = ConnectionState(False, now(), f"Connecting to {config.endpoint}.")
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
-        self._chunk = CHUNK
+        self._closing = self._leaving = False
         self.missed = 0
         """Publications the server could not repeat after a connection broke: each is a gap."""
 
@@ -170,7 +160,7 @@ class OpcUaSource:
     async def reconfigure(self, series: Sequence[SeriesConfig]) -> None:
         """Read these series from now on; items whose node and sampling stay are not touched."""
         self._items.want(series, self._now())
-        self._changed.set()
+        self._monitor.look()
 
     async def history(self, series: npt.NDArray[np.int32], since_ns: npt.NDArray[np.int64], until_ns: int) -> History:
         """What the server's history says of some series."""
@@ -183,9 +173,9 @@ class OpcUaSource:
         except (OSError, TimeoutError, MalformedError, BadSessionClosed, BadSessionIdInvalid) as error:
             raise ConnectionError(str(error) or type(error).__name__) from error
 
-    async def close(self) -> None:
-        """End the session. What is not done by now is not acknowledged."""
-        self._closing = True
+    async def close(self, *, keep: bool = False) -> None:
+        """End the session, or leave it for the next run. What is not done by now is not acknowledged."""
+        self._closing, self._leaving = True, keep
         if self._task is None:
             self._queue.put_nowait(None)
             return
@@ -203,7 +193,9 @@ class OpcUaSource:
             except _FAILURES as error:
                 link = await self._lost(link, error)
             except asyncio.CancelledError:
-                if link is not None:
+                if link is not None and self._leaving:
+                    link.session.drop()
+                elif link is not None:
                     await link.session.close()
                 raise
             timing = self._timing
@@ -300,7 +292,7 @@ class OpcUaSource:
         link.pumps, link.heard = self._window, time.monotonic()
         await until_one_fails(
             *(self._pump(link) for _ in range(self._window)),
-            self._maintain(link.session),
+            self._monitor.run(link.session, self._remember),
             self._watch(link),
             self._renew(link.session),
         )
@@ -356,61 +348,10 @@ class OpcUaSource:
         if not len(got.changes):
             link.pending.append(got.sequence)
             return False
-        maybe = np.ones(len(got.changes), np.bool_) if resent else self._initial(got.changes)
+        maybe = np.ones(len(got.changes), np.bool_) if resent else self._monitor.initial(got.changes)
         self._queue.put_nowait(_Arrival(link, got, self._now(), maybe, credit, self._broken))
         self._broken = ""
         return True
-
-    def _initial(self, changes: Changes) -> npt.NDArray[np.bool_]:
-        """Rows that are the first of their item since it was created on the server."""
-        handle = np.where(changes.handle < len(self._fresh), changes.handle, 0)
-        initial = self._fresh[handle] if len(self._fresh) else np.zeros(len(handle), np.bool_)
-        if initial.any():
-            rows = np.flatnonzero(initial)
-            _, at = np.unique(handle[rows], return_index=True)
-            initial = np.zeros(len(handle), np.bool_)
-            initial[rows[at]] = True
-            self._fresh[handle[rows[at]]] = False
-        return initial
-
-    async def _maintain(self, session: Session) -> None:
-        """Create what is wanted, delete what is not, and ask again for what was refused."""
-        while True:
-            self._changed.clear()
-            gone, self._items.gone = self._items.gone, []
-            ids = [item.server_id for item in gone if item.server_id is not None]
-            for start in range(0, len(ids), self._chunk):
-                await session.unmonitor(ids[start : start + self._chunk])
-            while due := [item for item in self._items if _due(item)]:
-                await self._create(session, due[: self._chunk])
-                self._remember(session)
-            refused = [item.retry_at for item in self._items if item.node is not None and item.server_id is None]
-            left = max(min(refused) - time.monotonic(), 0.01) if refused else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._changed.wait()
-
-    async def _create(self, session: Session, items: Sequence[Item]) -> None:
-        self._fresh = np.pad(self._fresh, (0, max(0, max(item.handle for item in items) + 1 - len(self._fresh))))
-        self._fresh[[item.handle for item in items]] = True
-        try:
-            results = await session.monitor(items, [self._items.queue(item, self._queue_size) for item in items])
-        except BadTooManyOperations:
-            if len(items) == 1:
-                raise
-            self._chunk = max(1, len(items) // 2)
-            return
-        for item, (code, server_id) in zip(items, results, strict=True):
-            self._note(item, code, server_id)
-
-    def _note(self, item: Item, code: int, server_id: int) -> None:
-        if code >> 30 < 2:
-            item.server_id, item.refused = server_id, 0
-        elif item.filtered and words.status_name(code) in _NO_FILTER:
-            item.filtered = False
-        else:
-            item.since_ns = item.since_ns if item.refused else self._now()
-            item.refused, item.retry_at = code, time.monotonic() + self._timing.retry_s
 
     async def _watch(self, link: Link) -> None:
         """Notice a server that is gone without a word, and a subscription that is."""
@@ -425,7 +366,3 @@ class OpcUaSource:
         while True:
             await asyncio.sleep(session.renew_after_s)
             await session.renew()
-
-
-def _due(item: Item) -> bool:
-    return item.node is not None and item.server_id is None and item.retry_at <= time.monotonic()
