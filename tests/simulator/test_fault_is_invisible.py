@@ -115,7 +115,7 @@ def test_demo_contains_what_it_promises(epoch):
     assert {("p-101", "load-change"), ("p-102", "load-change"), ("p-104", "load-change")} <= kinds
     assert ("p-103", "stop") not in kinds
     assert {asset for asset, kind in kinds if kind == "stop"} <= {"p-104"}
-    assert {asset for asset, kind in kinds if kind == "fault-onset"} == {"p-103"}
+    assert {asset for asset, kind in kinds if kind == "fault-onset"} == {"p-103", "p-202"}
     speed = simulate(scenario, epoch, epoch, epoch + 180).values[:, SIGNAL_NAMES.index("speed")]
     assert speed[:3].min() > 1400
     assert speed[3].min() == 0.0

@@ -29,7 +29,7 @@ def test_history_holds_every_second_of_every_signal(tmp_path):
     rows = write_history(SCENARIO, UNTIL * NS + 5, 1500, path, lambda done, total: progress.append((done, total)))
     table = pq.read_table(path)
     assert table.schema.equals(SCHEMA)
-    assert rows == table.num_rows == 1500 * 2 * 11
+    assert rows == table.num_rows == 1500 * 2 * 12
     assert progress == [(600, 1500), (1200, 1500), (1500, 1500)]
     assert pq.ParquetFile(path).num_row_groups == 3
     times = table["time"].cast("int64").to_numpy()

@@ -58,4 +58,5 @@ def test_node_ids_are_what_the_twins_bind():
         "Power",
         "Current",
         "Speed",
+        "SealLeakage",
     ]

@@ -24,23 +24,32 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def sim() -> None:
-    """Simulated machines and recordings, served over OPC UA."""
+    """Simulated machines and recordings, served over OPC UA and MQTT."""
 
 
 @sim.command("run")
 @click.argument("scenario", type=_EXISTING)
-@click.option("--opcua", "url", default="opc.tcp://127.0.0.1:48400", show_default=True, help="Where to serve.")
+@click.option("--opcua", default="opc.tcp://127.0.0.1:48400", show_default=True, help="Where to serve OPC UA.")
+@click.option("--mqtt", metavar="URL", help="Broker to publish to, for a scenario with an area that says mqtt.")
+@click.option(
+    "--credentials",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with the files username and password for the broker.",
+)
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), default=Path(".wheeltapper/simulator"))
 @click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per second.")
-def run_plant(scenario: Path, url: str, state: Path, speed: float) -> None:
+def run_plant(
+    scenario: Path, opcua: str, mqtt: str | None, credentials: Path | None, state: Path, speed: float
+) -> None:
     """Serve the plant of a SCENARIO file until stopped; started again it goes on where its clock stands.
 
     \b
     Examples:
-      wheeltapper sim run examples/simulations/pump-station.yaml
+      wheeltapper sim run examples/simulations/pump-station.yaml --mqtt mqtt://127.0.0.1:1883
     """
     start_logging()
-    _until_stopped(lambda stop: server.run(load_scenario(scenario), url, state, stop, speed=speed))
+    endpoints = server.Endpoints(opcua, mqtt, credentials)
+    _until_stopped(lambda stop: server.run(load_scenario(scenario), endpoints, state, stop, speed=speed))
 
 
 @sim.command("history")

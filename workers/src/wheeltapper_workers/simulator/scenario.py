@@ -47,10 +47,20 @@ class _Timed(_Strict):
         return self
 
 
+class Area(_Strict):
+    """A part of the plant, such as a hall, whose machines are served in one way."""
+
+    name: Name
+    serve: Literal["opcua", "mqtt"] = "opcua"
+    """opcua: nodes of the simulator's server. mqtt: published to a broker."""
+
+
 class Pump(_Strict):
     """One pump; the defaults are a 200 m3/h water pump with a 30 kW motor."""
 
     name: Name
+    area: Name | None = None
+    """The first area when left out."""
     flow_m3_h: Annotated[float, Field(alias="flow", ge=5, le=5000)] = 200.0
     """Flow at the best efficiency point, m3/h."""
     head_m: Annotated[float, Field(alias="head", ge=5, le=200)] = 32.0
@@ -61,7 +71,7 @@ class Fault(_Strict):
     """A fault that grows from nothing to its full size, and stays."""
 
     asset: Name
-    kind: Literal["bearing-wear", "cavitation"]
+    kind: Literal["bearing-wear", "cavitation", "seal-leakage"]
     at: Duration
     """Time of onset since the first live start."""
     growth: Duration
@@ -117,6 +127,7 @@ class Scenario(_Strict):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     station: Name = "station"
     """Asset that owns the station-wide signals (ambient-temperature)."""
+    areas: Annotated[list[Area], Field(min_length=1, max_length=100)] = [Area(name="hall-1")]
     pumps: Annotated[list[Pump], Field(min_length=1, max_length=2000)]
     faults: list[Fault] = []
     script: Script = Script()
@@ -127,12 +138,20 @@ class Scenario(_Strict):
         """Names of the pumps, in the order of every array's asset axis."""
         return [pump.name for pump in self.pumps]
 
+    def area_of(self, pump: Pump) -> Area:
+        """Area in which a pump stands."""
+        return next((area for area in self.areas if area.name == pump.area), self.areas[0])
+
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         spelled = sorted((camel_case(name), name) for name in [*self.assets, self.station])
         for (left, left_name), (right, right_name) in pairwise(spelled):
             if left == right:
                 raise ValueError(f"{left_name!r} and {right_name!r} would share OPC UA node ids; rename one of them")
+        areas = [area.name for area in self.areas]
+        for pump in self.pumps:
+            if pump.area is not None and pump.area not in areas:
+                raise ValueError(f"area {pump.area!r} of {pump.name} is not among the areas: {', '.join(areas)}")
         timed: list[Fault | _Timed] = [*self.faults, *self.script.loads, *self.script.stops, *self.script.runs]
         for asset in [entry.asset for entry in timed]:
             if asset not in self.assets:
