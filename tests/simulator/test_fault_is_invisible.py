@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from wheeltapper_workers.simulator.faults import severity
+from wheeltapper_workers.simulator.load import load_scenario
 from wheeltapper_workers.simulator.plant import simulate
-from wheeltapper_workers.simulator.scenario import Scenario, load_scenario
+from wheeltapper_workers.simulator.scenario import Scenario
 from wheeltapper_workers.simulator.signals import SIGNAL_NAMES
 from wheeltapper_workers.simulator.truth import truth
 

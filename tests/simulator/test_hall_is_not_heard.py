@@ -22,6 +22,7 @@ from wheeltapper_workers.simulator.plant import simulate
 from wheeltapper_workers.simulator.scenario import Scenario
 from wheeltapper_workers.simulator.server import Endpoints, run
 from wheeltapper_workers.simulator.signals import SIGNAL_NAMES
+from wheeltapper_workers.simulator.station import PumpStation
 from wheeltapper_workers.sources.mqtt_decode import Reading, decode, parse_path
 
 NS = 10**9
@@ -73,7 +74,7 @@ async def listener(broker, wait):
 
 def plant(broker, folder, what, speed=50.0):
     async def work(stop, ready):
-        await run(what, Endpoints(mqtt=f"mqtt://127.0.0.1:{broker.port}"), folder, stop, ready, speed)
+        await run(PumpStation(what), Endpoints(mqtt=f"mqtt://127.0.0.1:{broker.port}"), folder, stop, ready, speed)
 
     return work
 
@@ -177,7 +178,7 @@ def test_address_that_is_none_is_refused(address):
 async def test_hall_without_an_endpoint_is_refused(tmp_path, serve):
     what = scenario(areas=[{"name": "hall-2", "serve": serve}])
     with pytest.raises(SimulatorError, match=f"served by {serve}: say where, with --{serve}"):
-        await run(what, Endpoints(), tmp_path, asyncio.Event())
+        await run(PumpStation(what), Endpoints(), tmp_path, asyncio.Event())
 
 
 def test_hall_that_is_not_there_is_refused():

@@ -17,7 +17,7 @@ from wheeltapper_cli.reporters import Reporter
 from wheeltapper_cli.up import Options, run, running_options
 from wheeltapper_operator.build.labels import STOP_ORDER
 from wheeltapper_workers.simulator.history import write_history
-from wheeltapper_workers.simulator.scenario import load_scenario
+from wheeltapper_workers.simulator.load import load_plant
 
 STATION: Final = Path("examples/pump-station")
 SCENARIO: Final = Path("examples/simulations/pump-station.yaml")
@@ -60,7 +60,7 @@ def learn(state: Path) -> Any:
         shown.progress("Simulating a healthy day of six pumps")
         day = state / "healthy-day.parquet"
         if not day.exists():  # a start that was interrupted goes on with the same day
-            await asyncio.to_thread(write_history, load_scenario(SCENARIO), time.time_ns(), _DAY_SECONDS, day)
+            await asyncio.to_thread(write_history, load_plant(SCENARIO), time.time_ns(), _DAY_SECONDS, day)
         await fill(installation.access, day, shown)
         done.touch()
         day.unlink()

@@ -17,7 +17,7 @@ from wheeltapper_cli.errors import CommandError
 from wheeltapper_cli.logs import start_logging
 from wheeltapper_workers.simulator import history, replay, server
 from wheeltapper_workers.simulator.errors import SimulatorError
-from wheeltapper_workers.simulator.scenario import load_scenario
+from wheeltapper_workers.simulator.load import load_plant
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -49,15 +49,18 @@ def run_plant(
     """
     start_logging()
     endpoints = server.Endpoints(opcua, mqtt, credentials)
-    _until_stopped(lambda stop: server.run(load_scenario(scenario), endpoints, state, stop, speed=speed))
+    _until_stopped(lambda stop: server.run(load_plant(scenario), endpoints, state, stop, speed=speed))
 
 
 @sim.command("history")
 @click.argument("scenario", type=_EXISTING)
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--duration", default="24h", show_default=True, help="Length of the healthy past, ending now.")
-def write_history(scenario: Path, output: Path, duration: str) -> None:
-    """Write the healthy past of the plant of a SCENARIO file to OUTPUT, a Parquet file for wheeltapper backfill.
+@click.option("--duration", default="24h", show_default=True, help="Length of the past, ending now.")
+@click.option("--faults", is_flag=True, help="Let the scenario's faults happen, counted from the beginning.")
+def write_history(scenario: Path, output: Path, duration: str, faults: bool) -> None:
+    """Write the past of the plant of a SCENARIO file to OUTPUT, a Parquet file for wheeltapper backfill.
+
+    The machines are healthy in it, so that their twins can learn what is usual.
 
     \b
     Examples:
@@ -65,7 +68,7 @@ def write_history(scenario: Path, output: Path, duration: str) -> None:
     """
     try:
         seconds = duration_ns(duration) // 10**9
-        rows = history.write_history(load_scenario(scenario), time.time_ns(), seconds, output)
+        rows = history.write_history(load_plant(scenario), time.time_ns(), seconds, output, faults=faults)
     except (SimulatorError, ValueError) as error:
         raise CommandError(str(error)) from error
     click.echo(f"Wrote {rows:,} samples to {output}")

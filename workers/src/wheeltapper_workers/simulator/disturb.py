@@ -13,6 +13,7 @@ from wheeltapper_workers.simulator.signals import AMBIENT, SIGNAL_NAMES
 
 GOOD: Final = int(StatusCodes.Good)
 BAD: Final = int(StatusCodes.BadSensorFailure)
+WAITING: Final = int(StatusCodes.BadWaitingForInitialData)
 YEAR_2000_NS: Final = 946_684_800 * NS
 TEXT: Final = "### ERROR ###"
 
@@ -22,9 +23,9 @@ Series = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A value as it is served: number or text, OPC UA status code, source time in ns since the Unix epoch."""
+    """A value as it is served: number, text or waveform, OPC UA status code, source time in ns since the Unix epoch."""
 
-    value: float | str
+    value: float | str | list[float]
     status: int
     source_ns: int
 

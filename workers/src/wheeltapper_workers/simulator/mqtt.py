@@ -45,7 +45,7 @@ def payload(sample: Sample) -> bytes:
 
     MQTT knows no status and JSON no NaN: both are null. A burst is an array.
     """
-    value: float | str | None = sample.value
+    value: float | str | list[float] | None = sample.value
     if sample.status != GOOD or (isinstance(value, float) and math.isnan(value)):
         value = None
     moment = f"{np.datetime64(sample.source_ns // 10**6, 'ms')}Z"
