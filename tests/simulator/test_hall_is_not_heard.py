@@ -9,10 +9,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from paho.mqtt.client import Client, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.mosquitto import Broker
+from tests.simulator.conftest import Listener
 from tests.support.nats import free_port
 from wheeltapper_cli import broker as broker_of_demo
 from wheeltapper_workers.simulator.disturb import BAD, GOOD, TEXT, Sample
@@ -34,42 +32,6 @@ READING = Reading(parse_path("$.value"), parse_path("$.time"))
 def scenario(**more):
     areas = [{"name": "hall-2", "serve": "mqtt"}]
     return Scenario.model_validate({"seed": 7, "areas": areas, "pumps": [{"name": "p-1"}]} | more)
-
-
-class Listener:
-    """Keeps what comes, by topic."""
-
-    def __init__(self, broker, **login):
-        self.heard = {}
-        self.client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
-        if login:
-            self.client.username_pw_set(**login)
-        self.ready = False
-        self.client.on_subscribe = lambda *_: setattr(self, "ready", True)
-        self.client.on_connect = lambda client, *_: client.subscribe("#", 1)
-        self.client.on_message = lambda _c, _d, m: self.heard.setdefault(m.topic, []).append(json.loads(m.payload))
-        self.client.connect("127.0.0.1", broker.port)
-        self.client.loop_start()
-
-    def close(self):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@pytest.fixture
-def broker(tmp_path):
-    real = Broker(tmp_path / "broker", persistence=False)
-    real.start()
-    yield real
-    real.kill()
-
-
-@pytest.fixture
-async def listener(broker, wait):
-    one = Listener(broker)
-    await wait(lambda: one.ready)
-    yield one
-    one.close()
 
 
 def plant(broker, folder, what, speed=50.0):
