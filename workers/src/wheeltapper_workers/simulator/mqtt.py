@@ -25,9 +25,8 @@ from wheeltapper_workers.simulator.errors import SimulatorError
 from wheeltapper_workers.simulator.signals import camel_case
 from wheeltapper_workers.sources.mqtt_words import read
 
-KEPT: Final = 100_000
-"""Messages kept while the broker is away."""
-_IN_FLIGHT: Final = 2_000
+KEPT: Final = 60_000
+"""Messages kept while the broker is away; MQTT has numbers for 65,535."""
 _QOS: Final = 1
 _LEAVE_S: Final = 2.0
 _WARN_EVERY_S: Final = 60.0
@@ -76,7 +75,8 @@ class Publisher:
         self._url, self._topics = url, topics
         self._host, self._port, secure = _address(url)
         self._client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv311, clean_session=False)
-        self._client.max_inflight_messages_set(_IN_FLIGHT)
+        # With a limit the library looks through all that waits at every acknowledgement.
+        self._client.max_inflight_messages_set(0)
         self._client.max_queued_messages_set(KEPT)
         self._client.reconnect_delay_set(1, 10)
         self._client.on_connect, self._client.on_connect_fail = self._connected, self._unreachable

@@ -1,4 +1,4 @@
-"""The machines of a fleet. Formulas and sources are told in ``docs/simulator-fleet.md``."""
+"""The machines of a fleet. Formulas and sources are told in ``docs/simulator.md``."""
 
 from __future__ import annotations
 
