@@ -15,7 +15,8 @@ from wheeltapper_api.conditions import (
     REFERENCE_NOT_FOUND,
     UNIT_NOT_CONVERTIBLE,
 )
-from wheeltapper_api.kinds import KINDS
+from wheeltapper_api.kinds import KINDS, AssetTwin
+from wheeltapper_api.resolve import Resolver
 
 CONTRACT = {"interval": "1s", "staleAfter": "10s"}
 
@@ -155,6 +156,8 @@ WRONG = [
         "1m",
     ),
     ("twin", ("spec", "tag"), "B", AMBIGUOUS, ("spec", "tag"), "two"),
+    ("twin", ("spec", "from"), "opcc", REFERENCE_NOT_FOUND, None, "Did you mean opc?"),
+    ("twin", ("spec", "from"), "bus", REFERENCE_NOT_FOUND, None, "opc"),
     ("twin", ("spec", "relations"), [{"feeds": "c"}], REFERENCE_NOT_FOUND, ("spec", "relations", 0, "feeds"), "a, b"),
     ("twin", ("spec", "relations"), [{"drives": "a"}], INVALID, ("spec", "relations", 0, "drives"), "other machine"),
     (
@@ -351,3 +354,34 @@ def test_what_hangs_on_a_loop_is_not_in_it():
 def test_a_long_chain_is_no_loop_and_is_searched_by_nobody():
     # A search from every twin along a chain of this length would outlast the time that a test has.
     assert findings(chained(base(), 20_000, "a")) == ()
+
+
+HALL = {"class": "pump", "from": "hall-2", "signals": [{"name": "speed", "topic": "{tag}/speed"}]}
+
+
+def two_halls():
+    documents = base()
+    put(documents["plant"], ("spec", "connections", 2), {"name": "hall-2", "mqtt": {"url": "mqtt://b"}})
+    put(documents["plant"], ("spec", "addressing", 1), HALL)
+    return documents
+
+
+def test_a_twin_is_read_where_it_stands():
+    documents = two_halls()
+    put(documents["other"], ("spec", "from"), "hall-2")
+    assert findings(documents.values()) == ()
+    resolver = Resolver(KINDS[document["kind"]].model_validate(document) for document in documents.values())
+    addresses = {
+        twin.name: [(b.connection, b.address) for b in resolver.bindings(twin)] for twin in resolver.of_kind(AssetTwin)
+    }
+    assert addresses == {"a": [("opc", "ns=2;s=A.N")], "b": [("hall-2", "B/speed")]}
+
+
+def test_one_tag_may_name_a_machine_in_each_hall_and_only_one():
+    documents = two_halls()
+    put(documents["other"], ("spec", "tag"), "A")
+    put(documents["other"], ("spec", "from"), "hall-2")
+    assert findings(documents.values()) == ()
+    put(documents["other"], ("spec", "from"), "opc")  # where the first one is read, too, without saying so
+    (finding,) = findings(documents.values())
+    assert (finding.reason, finding.path) == (AMBIGUOUS, ("spec", "tag"))

@@ -29,23 +29,18 @@ def run(options: Options) -> Result:
         day = folder / "day.parquet"
         duration = "21h" if options.quick else "24h"
         subprocess.run([*_COMMAND, "sim", "history", station.scenario, day, "--duration", duration], check=True)
-        simulator = subprocess.Popen(
-            [*_COMMAND, "sim", "run", station.scenario, "--opcua", station.url, "--state", folder / "simulator"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        plant = station.simulator()
         try:
             with Running(station.files, "--backfill", str(day)) as up:
                 samples = _collected(up)
                 processes = {name: pid for name, pid in up.processes().items() if name != "command"}
-                meter = Meter(processes | {"command": up.processes()["command"], "simulator": simulator.pid})
+                meter = Meter(processes | {"command": up.processes()["command"], "simulator": plant.simulator.pid})
                 meter.start()
                 time.sleep(seconds)
                 used = meter.stop()
                 gained = _collected(up) - samples
         finally:
-            simulator.terminate()
-            simulator.wait(20)
+            plant.stop()
     workers = [one for one in used if one["name"].startswith("northwater")]
     if len(workers) < _LEAST_WORKERS or gained <= 0:
         raise CannotRunError(f"The station did not run: {len(workers)} workers, {gained} samples in {seconds} s")

@@ -25,8 +25,7 @@ def up(tmp_path_factory):
         yield up
     finally:
         up.close()
-        simulator.terminate()
-        simulator.communicate(timeout=10)
+        simulator.stop()
 
 
 async def pids(up: Up) -> dict[str, int]:

@@ -40,7 +40,7 @@ def test_it_shows_the_same_twins_and_to_leave_it_stops_nothing(up):
             if document["type"] == "twins" and document["twins"]:
                 seen = [twin["twin"] for twin in document["twins"]]
                 break
-        assert seen == ["p-101", "p-102", "p-103", "p-104"]
+        assert seen == ["p-101", "p-102", "p-103", "p-104", "p-201", "p-202"]
         watch.send_signal(signal.SIGTERM)
         _, errors = watch.communicate(timeout=20)
         assert (watch.returncode, errors) == (0, "")

@@ -1,14 +1,18 @@
-"""Real OPC UA clients on loopback for the simulator's servers."""
+"""Real OPC UA clients, and a real MQTT broker with a listener, on loopback for the simulator."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC
 
+import paho.mqtt.client as paho
 import pytest
 from asyncua import Client, ua
+
+from tests.support.mosquitto import Broker
 
 
 @pytest.fixture
@@ -95,3 +99,37 @@ async def background(
 @pytest.fixture
 def running() -> Callable[..., object]:
     return background
+
+
+class Listener:
+    """Keeps what comes from a broker, by topic."""
+
+    def __init__(self, broker):
+        self.heard: dict[str, list[dict]] = {}
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        self.ready = False
+        self.client.on_subscribe = lambda *_: setattr(self, "ready", True)
+        self.client.on_connect = lambda client, *_: client.subscribe("#", 1)
+        self.client.on_message = lambda _c, _d, m: self.heard.setdefault(m.topic, []).append(json.loads(m.payload))
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    real = Broker(tmp_path / "broker", persistence=False)
+    real.start()
+    yield real
+    real.kill()
+
+
+@pytest.fixture
+async def listener(broker):
+    one = Listener(broker)
+    await eventually(lambda: one.ready)
+    yield one
+    one.close()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from wheeltapper_workers.simulator.faults import severity
+from wheeltapper_workers.simulator.load import load_scenario
 from wheeltapper_workers.simulator.plant import simulate
-from wheeltapper_workers.simulator.scenario import Scenario, load_scenario
+from wheeltapper_workers.simulator.scenario import Scenario
 from wheeltapper_workers.simulator.signals import SIGNAL_NAMES
 from wheeltapper_workers.simulator.truth import truth
 
@@ -115,7 +116,7 @@ def test_demo_contains_what_it_promises(epoch):
     assert {("p-101", "load-change"), ("p-102", "load-change"), ("p-104", "load-change")} <= kinds
     assert ("p-103", "stop") not in kinds
     assert {asset for asset, kind in kinds if kind == "stop"} <= {"p-104"}
-    assert {asset for asset, kind in kinds if kind == "fault-onset"} == {"p-103"}
+    assert {asset for asset, kind in kinds if kind == "fault-onset"} == {"p-103", "p-202"}
     speed = simulate(scenario, epoch, epoch, epoch + 180).values[:, SIGNAL_NAMES.index("speed")]
     assert speed[:3].min() > 1400
     assert speed[3].min() == 0.0

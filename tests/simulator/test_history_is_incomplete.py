@@ -12,6 +12,7 @@ from wheeltapper_workers.simulator.history import SCHEMA, write_history
 from wheeltapper_workers.simulator.plant import simulate
 from wheeltapper_workers.simulator.scenario import Scenario
 from wheeltapper_workers.simulator.signals import AMBIENT, SIGNAL_NAMES
+from wheeltapper_workers.simulator.station import PumpStation
 
 UNTIL = 1_795_000_000
 NS = 1_000_000_000
@@ -25,12 +26,12 @@ SCENARIO = Scenario.model_validate(
 
 
 def test_history_holds_every_second_of_every_signal(tmp_path):
-    path, progress = tmp_path / "new" / "history.parquet", []
-    rows = write_history(SCENARIO, UNTIL * NS + 5, 1500, path, lambda done, total: progress.append((done, total)))
+    path, told = tmp_path / "new" / "history.parquet", []
+    rows = write_history(PumpStation(SCENARIO), UNTIL * NS + 5, 1500, path, lambda *progress: told.append(progress))
     table = pq.read_table(path)
     assert table.schema.equals(SCHEMA)
-    assert rows == table.num_rows == 1500 * 2 * 11
-    assert progress == [(600, 1500), (1200, 1500), (1500, 1500)]
+    assert rows == table.num_rows == 1500 * 2 * 12
+    assert told == [(600, 1500), (1200, 1500), (1500, 1500)]
     assert pq.ParquetFile(path).num_row_groups == 3
     times = table["time"].cast("int64").to_numpy()
     assert (np.diff(times) >= 0).all()
@@ -40,7 +41,7 @@ def test_history_holds_every_second_of_every_signal(tmp_path):
 
 def test_history_is_the_plants_own_healthy_past(tmp_path):
     path = tmp_path / "history.parquet"
-    write_history(SCENARIO, UNTIL * NS, 700, path)
+    write_history(PumpStation(SCENARIO), UNTIL * NS, 700, path)
     table = pq.read_table(path)
     chunk = simulate(SCENARIO, None, UNTIL - 700, UNTIL)
     for index, signal in enumerate([*SIGNAL_NAMES, AMBIENT]):
@@ -54,13 +55,13 @@ def test_history_is_the_plants_own_healthy_past(tmp_path):
 def test_day_of_history_is_quick(tmp_path):
     # A day of 44 series takes about a second; 1/12 of it with generous slack, because the machine is shared.
     began = time.process_time()
-    write_history(SCENARIO, UNTIL * NS, 7200, tmp_path / "history.parquet")
+    write_history(PumpStation(SCENARIO), UNTIL * NS, 7200, tmp_path / "history.parquet")
     assert time.process_time() - began < 2.0
 
 
 def test_impossible_histories_are_refused(tmp_path):
     with pytest.raises(SimulatorError, match="at least 1 s"):
-        write_history(SCENARIO, UNTIL * NS, 0, tmp_path / "history.parquet")
+        write_history(PumpStation(SCENARIO), UNTIL * NS, 0, tmp_path / "history.parquet")
     (tmp_path / "file").write_text("")
     with pytest.raises(SimulatorError, match="cannot be written"):
-        write_history(SCENARIO, UNTIL * NS, 10, tmp_path / "file" / "history.parquet")
+        write_history(PumpStation(SCENARIO), UNTIL * NS, 10, tmp_path / "file" / "history.parquet")

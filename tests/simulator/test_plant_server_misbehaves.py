@@ -13,8 +13,9 @@ from wheeltapper_workers.simulator.clock import load_clock, started, store_clock
 from wheeltapper_workers.simulator.errors import SimulatorError
 from wheeltapper_workers.simulator.plant import simulate
 from wheeltapper_workers.simulator.scenario import Scenario
-from wheeltapper_workers.simulator.server import run
+from wheeltapper_workers.simulator.server import Endpoints, run
 from wheeltapper_workers.simulator.signals import SIGNAL_NAMES, node_name
+from wheeltapper_workers.simulator.station import PumpStation
 from wheeltapper_workers.simulator.truth import append_truth, truth
 
 NODES = [node_name("p-1", signal) for signal in SIGNAL_NAMES]
@@ -26,7 +27,7 @@ def scenario(**more):
 
 def plant(url, folder, what, speed=50.0):
     async def work(stop, ready):
-        await run(what, url, folder, stop, ready, speed)
+        await run(PumpStation(what), Endpoints(url), folder, stop, ready, speed)
 
     return work
 
@@ -100,7 +101,7 @@ async def test_disturbances_are_served_and_pass(url, tmp_path, running, subscrib
 async def test_port_in_use_is_a_clear_error(url, tmp_path):
     port = int(url.rsplit(":", 1)[1])
     with socket.create_server(("127.0.0.1", port)), pytest.raises(SimulatorError) as error:
-        await run(scenario(), url, tmp_path, asyncio.Event())
+        await run(PumpStation(scenario()), Endpoints(url), tmp_path, asyncio.Event())
     assert str(error.value).startswith(f"Port {port} on 127.0.0.1 is in use: stop the program")
 
 
@@ -114,7 +115,7 @@ async def test_port_in_use_is_a_clear_error(url, tmp_path):
 )
 async def test_impossible_wishes_are_refused(url, tmp_path, address, speed, said):
     with pytest.raises(SimulatorError, match=said):
-        await run(scenario(), address or url, tmp_path, asyncio.Event(), None, speed)
+        await run(PumpStation(scenario()), Endpoints(address or url), tmp_path, asyncio.Event(), None, speed)
 
 
 async def test_falling_behind_is_said(url, tmp_path, running, wait, caplog, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from wheeltapper_workers.simulator.errors import ScenarioError
-from wheeltapper_workers.simulator.scenario import load_scenario
+from wheeltapper_workers.simulator.load import load_scenario
 from wheeltapper_workers.simulator.signals import PUMP_SIGNALS, node_id
 
 GOOD = "seed: 7\npumps: [{name: p-101}, {name: p-102}]\n"
@@ -58,4 +58,5 @@ def test_node_ids_are_what_the_twins_bind():
         "Power",
         "Current",
         "Speed",
+        "SealLeakage",
     ]

@@ -41,6 +41,10 @@ class Up:
         tables = [document for document in self.documents[since:] if document["type"] == "twins"]
         return bool(tables) and not any(twin["stale"] for twin in tables[-1]["twins"])
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Events of alerts so far."""
+        return [document["event"] for document in self.documents if document["type"] == "alert"]
+
     def wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for a condition; it fails at once when the command ends."""
         deadline = time.monotonic() + seconds

@@ -146,9 +146,13 @@ class Resolver:
         plant = self.plant(twin)
         return next((c for c in plant.spec.connections if c.name == name), None) if plant else None
 
-    def is_addressed(self, twin: AssetTwin) -> bool:
-        """Whether the twin's plant says how tags of its class are formed."""
-        return twin.spec.asset_class in self._addressing.get((self.namespace(twin), twin.spec.plant), {})
+    def tag_source(self, twin: AssetTwin) -> str | None:
+        """Connection at which the twin's tag is read; none if its plant has no addressing of its class."""
+        return next((connection for connection, _ in self._addressed(twin).values()), None)
+
+    def _addressed(self, twin: AssetTwin) -> Mapping[str, Addressed]:
+        of_plant = self._addressing.get((self.namespace(twin), twin.spec.plant), {})
+        return of_plant.get((twin.spec.asset_class, twin.spec.source), {})
 
     def bindings(self, twin: AssetTwin) -> list[Binding]:
         """Bound signals of a twin in the order of its class; what the twin says comes before the plant's addressing."""
@@ -156,7 +160,7 @@ class Resolver:
         if asset_class is None:
             return []
         own = {binding.name: binding for binding in twin.spec.signals}
-        addressed = self._addressing.get((self.namespace(twin), twin.spec.plant), {}).get(twin.spec.asset_class, {})
+        addressed = self._addressed(twin)
         found = (_bind(twin, s, own.get(s.name), addressed.get(s.name)) for s in asset_class.spec.signals)
         return [binding for binding in found if binding is not None]
 
@@ -164,13 +168,17 @@ class Resolver:
 Addressed = tuple[str, AddressedSignal]
 
 
-def _addressing(plant: Plant) -> Mapping[str, Mapping[str, Addressed]]:
-    """Per class and signal: connection and address pattern; the first entry of the list counts."""
-    found: dict[str, dict[str, Addressed]] = {}
+def _addressing(plant: Plant) -> Mapping[tuple[str, str | None], Mapping[str, Addressed]]:
+    """Connection and address pattern of each signal, by class and connection.
+
+    Without a connection it is that of all of them together, of which the first entry of the list counts.
+    """
+    found: dict[tuple[str, str | None], dict[str, Addressed]] = {}
     for entry in plant.spec.addressing:
-        of_class = found.setdefault(entry.asset_class, {})
-        for signal in entry.signals:
-            of_class.setdefault(signal.name, (entry.source, signal))
+        for connection in (entry.source, None):
+            signals = found.setdefault((entry.asset_class, connection), {})
+            for signal in entry.signals:
+                signals.setdefault(signal.name, (entry.source, signal))
     return found
 
 

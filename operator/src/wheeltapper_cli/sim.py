@@ -17,38 +17,50 @@ from wheeltapper_cli.errors import CommandError
 from wheeltapper_cli.logs import start_logging
 from wheeltapper_workers.simulator import history, replay, server
 from wheeltapper_workers.simulator.errors import SimulatorError
-from wheeltapper_workers.simulator.scenario import load_scenario
+from wheeltapper_workers.simulator.load import load_plant
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
 def sim() -> None:
-    """Simulated machines and recordings, served over OPC UA."""
+    """Simulated machines and recordings, served over OPC UA and MQTT."""
 
 
 @sim.command("run")
 @click.argument("scenario", type=_EXISTING)
-@click.option("--opcua", "url", default="opc.tcp://127.0.0.1:48400", show_default=True, help="Where to serve.")
+@click.option("--opcua", default="opc.tcp://127.0.0.1:48400", show_default=True, help="Where to serve OPC UA.")
+@click.option("--mqtt", metavar="URL", help="Broker to publish to, for a scenario with an area that says mqtt.")
+@click.option(
+    "--credentials",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with the files username and password for the broker.",
+)
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), default=Path(".wheeltapper/simulator"))
 @click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per second.")
-def run_plant(scenario: Path, url: str, state: Path, speed: float) -> None:
+def run_plant(
+    scenario: Path, opcua: str, mqtt: str | None, credentials: Path | None, state: Path, speed: float
+) -> None:
     """Serve the plant of a SCENARIO file until stopped; started again it goes on where its clock stands.
 
     \b
     Examples:
-      wheeltapper sim run examples/simulations/pump-station.yaml
+      wheeltapper sim run examples/simulations/pump-station.yaml --mqtt mqtt://127.0.0.1:1883
     """
     start_logging()
-    _until_stopped(lambda stop: server.run(load_scenario(scenario), url, state, stop, speed=speed))
+    endpoints = server.Endpoints(opcua, mqtt, credentials)
+    _until_stopped(lambda stop: server.run(load_plant(scenario), endpoints, state, stop, speed=speed))
 
 
 @sim.command("history")
 @click.argument("scenario", type=_EXISTING)
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--duration", default="24h", show_default=True, help="Length of the healthy past, ending now.")
-def write_history(scenario: Path, output: Path, duration: str) -> None:
-    """Write the healthy past of the plant of a SCENARIO file to OUTPUT, a Parquet file for wheeltapper backfill.
+@click.option("--duration", default="24h", show_default=True, help="Length of the past, ending now.")
+@click.option("--faults", is_flag=True, help="Let the scenario's faults happen, counted from the beginning.")
+def write_history(scenario: Path, output: Path, duration: str, faults: bool) -> None:
+    """Write the past of the plant of a SCENARIO file to OUTPUT, a Parquet file for wheeltapper backfill.
+
+    The machines are healthy in it, so that their twins can learn what is usual.
 
     \b
     Examples:
@@ -56,7 +68,7 @@ def write_history(scenario: Path, output: Path, duration: str) -> None:
     """
     try:
         seconds = duration_ns(duration) // 10**9
-        rows = history.write_history(load_scenario(scenario), time.time_ns(), seconds, output)
+        rows = history.write_history(load_plant(scenario), time.time_ns(), seconds, output, faults=faults)
     except (SimulatorError, ValueError) as error:
         raise CommandError(str(error)) from error
     click.echo(f"Wrote {rows:,} samples to {output}")

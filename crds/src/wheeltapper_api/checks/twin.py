@@ -36,7 +36,8 @@ def check_twin(twin: AssetTwin, resolver: Resolver) -> Iterator[Finding]:
         for index, binding in enumerate(twin.spec.signals):
             yield from _check_source(twin, index, binding, plant)
     if asset_class is not None and plant is not None:
-        yield from _check_required(twin, asset_class, resolver)
+        # Without its connection nothing is bound: the one is told, not each signal.
+        yield from list(_check_from(twin, plant)) or _check_required(twin, asset_class, resolver)
     yield from _check_maintenance(twin)
 
 
@@ -68,6 +69,16 @@ def _check_unit(twin: AssetTwin, index: int, unit: str, signal: Signal) -> Itera
         except units.UnitError as error:
             remedy = f"Write a unit that converts to {signal.unit}, or turn the number into one with scale"
             yield Finding(twin, path, UNIT_NOT_CONVERTIBLE, str(error), remedy)
+
+
+def _check_from(twin: AssetTwin, plant: Plant) -> Iterator[Finding]:
+    source, asset_class = twin.spec.source, twin.spec.asset_class
+    if source is None:
+        return
+    known = [entry.source for entry in plant.spec.addressing if entry.asset_class == asset_class]
+    if source not in known:
+        where = f"the addressing of {asset_class} at plant {plant.name}"
+        yield not_found(twin, ("spec", "from"), "connection", source, known, where)
 
 
 def _check_source(twin: AssetTwin, index: int, binding: SignalBinding, plant: Plant) -> Iterator[Finding]:
@@ -105,7 +116,7 @@ def _check_required(twin: AssetTwin, asset_class: AssetClass, resolver: Resolver
         path = ("spec", "signals", listed[missing[0]])
     names = f"signal{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
     remedy = "Add them to signals with from and an address" if len(missing) > 1 else "Add from and its address"
-    if twin.spec.tag is None and resolver.is_addressed(twin):
+    if twin.spec.tag is None and resolver.tag_source(twin) is not None:
         remedy = f"Give the twin its tag: the plant {twin.spec.plant} says how tags of {asset_class.name} are formed"
     message = f"The class {asset_class.name} requires the {names}, which nothing binds"
     yield Finding(twin, path, REFERENCE_NOT_FOUND, message, remedy)

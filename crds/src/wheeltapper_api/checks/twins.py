@@ -114,8 +114,8 @@ def _check_unique(twins: list[AssetTwin], resolver: Resolver) -> Iterator[Findin
             if owner != twin.name:
                 message = f"The name {alias.id} in {alias.system} belongs to {owner} already"
                 yield Finding(twin, ("spec", "aliases", index, "id"), AMBIGUOUS, message, "Correct one of the two")
-        if twin.spec.tag is not None and resolver.is_addressed(twin):
-            owner = tags.setdefault((*where, twin.spec.asset_class, twin.spec.tag), twin.name)
+        if twin.spec.tag is not None and (source := resolver.tag_source(twin)) is not None:
+            owner = tags.setdefault((*where, twin.spec.asset_class, source, twin.spec.tag), twin.name)
             if owner != twin.name:
                 message = f"The tag {twin.spec.tag} belongs to {owner} already, so both would read the same signals"
                 yield Finding(twin, ("spec", "tag"), AMBIGUOUS, message, "Correct one of the two")

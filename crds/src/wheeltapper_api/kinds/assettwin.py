@@ -149,6 +149,9 @@ class MaintenanceWindow(Model):
 class AssetTwinSpec(Model):
     """Spec of an ``AssetTwin``."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.from) || has(self.tag)", "The connection in from needs a tag, which is read there"),
+    )
     title: Title | None = None
     asset_class: Annotated[Name, Field(alias="class")]
     plant: Name
@@ -159,6 +162,9 @@ class AssetTwinSpec(Model):
     """observe: scores only. review: a person confirms each alert. automatic: alerts become work orders."""
     tag: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", min_length=1, max_length=120)] | None = None
     """Stands for ``{tag}`` in the plant's addressing."""
+    source: Annotated[Name | None, Field(alias="from")] = None
+    """The plant's connection at which the tag is read, where several serve machines of this class; left out, each
+    signal comes from the first that has it."""
     aliases: Annotated[list[Alias], Field(max_length=32), ListMap(("system", "id"))] = []
     relations: Annotated[list[Relation], Field(max_length=64)] = []
     signals: Annotated[list[SignalBinding], Field(max_length=200), ListMap(("name",))] = []

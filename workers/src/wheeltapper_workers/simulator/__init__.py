@@ -1,4 +1,5 @@
-"""Simulated plant: pumps that run, change load, stop and wear out, served over OPC UA.
+"""Simulated plants: machines that run, change load, stop and fail, served over OPC UA and MQTT.
 
-Entry points: `server.run` (live plant), `replay.serve_csv` (a recording), `history.write_history` (a healthy past).
+Entry points: `load.load_plant` (a scenario), `server.run` (live), `history.write_history` (in bulk), and
+`replay.serve_csv` (a recording).
 """

@@ -13,22 +13,26 @@ from wheeltapper_workers.simulator.signals import AMBIENT, SIGNAL_NAMES
 
 GOOD: Final = int(StatusCodes.Good)
 BAD: Final = int(StatusCodes.BadSensorFailure)
+WAITING: Final = int(StatusCodes.BadWaitingForInitialData)
 YEAR_2000_NS: Final = 946_684_800 * NS
 TEXT: Final = "### ERROR ###"
+
+Series = tuple[str, str]
+"""Asset and signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A value as it is served: number or text, OPC UA status code, source time in ns since the Unix epoch."""
+    """A value as it is served: number, text or waveform, OPC UA status code, source time in ns since the Unix epoch."""
 
-    value: float | str
+    value: float | str | list[float]
     status: int
     source_ns: int
 
 
-def active(scenario: Scenario, epoch_ns: int, time_ns: int) -> dict[tuple[str, str], Disturbance]:
+def active(scenario: Scenario, epoch_ns: int, time_ns: int) -> dict[Series, Disturbance]:
     """Disturbance of each (asset, signal) at a time; of several, the last one in the scenario."""
-    found: dict[tuple[str, str], Disturbance] = {}
+    found: dict[Series, Disturbance] = {}
     for disturbance in scenario.disturbances:
         if epoch_ns + disturbance.start_ns <= time_ns < epoch_ns + disturbance.end_ns:
             for signal in _signals(scenario, disturbance):

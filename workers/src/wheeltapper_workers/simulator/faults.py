@@ -9,7 +9,7 @@ import numpy as np
 from wheeltapper_workers.simulator.randomness import Floats, Ints
 from wheeltapper_workers.simulator.scenario import Scenario
 
-Kind = Literal["bearing-wear", "cavitation"]
+Kind = Literal["bearing-wear", "cavitation", "seal-leakage"]
 
 
 def severity(scenario: Scenario, kind: Kind, epoch_s: int | None, time_s: Ints) -> Floats:

@@ -48,6 +48,7 @@ class Variables:
     async def write(self, position: int, sample: Sample) -> None:
         """Serve one sample; `ServerTimestamp` is the present."""
         kind = ua.VariantType.String if isinstance(sample.value, str) else ua.VariantType.Double
+        # An array of numbers is one of doubles: a waveform.
         if kind != self._types[position]:
             # The library refuses a value of another type than the last one. A value callback clears that memory, and
             # the write that follows at once replaces the callback.

@@ -29,6 +29,7 @@ _NOISE: Final = {
     "power": (0.004, 0.0),
     "current": (0.004, 0.0),
     "speed": (0.0003, 0.0),
+    "seal-leakage": (0.05, 0.3),
 }
 # How many times its noise a fully cavitating pump adds: bubbles make flow and broadband vibration unsteady.
 _NOISE_GROWTH: Final = {"vibration-de": 2.0, "vibration-nde": 2.0, "flow": 8.0}
@@ -142,10 +143,19 @@ def _operate(scenario: Scenario, epoch_s: int | None, time_s: Ints, state: State
         **_hydraulic_signals(point),
         **_motor_signals(speed, energised, shaft, design),
         **_vibration_signals(point, speed, wear, roughness, design),
+        "seal-leakage": _leakage(scenario, epoch_s, time_s, speed),
         "bearing-temperature-de": bearings[:, 0],
         "bearing-temperature-nde": bearings[:, 1],
     }
     return _Truth(np.stack([rows[name] for name in SIGNAL_NAMES], axis=1), ambient, point.cavitation, State(last))
+
+
+def _leakage(scenario: Scenario, epoch_s: int | None, time_s: Ints, speed: Floats) -> Floats:
+    """What a mechanical seal lets through in mL/min: a little for its own lubrication, and much more when worn."""
+    assets, seed = scenario.assets, scenario.seed
+    healthy = 4.0 + 5.0 * uniform(keys(seed, assets, "leak"), np.zeros(1, dtype=np.int64))
+    wandering = 1.0 + 0.1 * wander(keys(seed, assets, "leak"), time_s, 3600)
+    return np.asarray(healthy * speed * wandering + 180.0 * severity(scenario, "seal-leakage", epoch_s, time_s))
 
 
 def _hydraulic_signals(point: pump.OperatingPoint) -> dict[str, Floats]:
@@ -184,6 +194,7 @@ def _measure(scenario: Scenario, time_s: Ints, truth: _Truth) -> Floats:
         sigma = share * np.abs(true) * (1.0 + _NOISE_GROWTH.get(signal.name, 0.0) * truth.cavitation) + floor
         noisy = true + sigma * normal(keys(scenario.seed, scenario.assets, f"noise-{signal.name}"), time_s)
         measured[:, index] = np.round(noisy, signal.decimals)
-    vibration = measured[:, :2]
-    np.abs(vibration, out=vibration)
+    for name in ("vibration-de", "vibration-nde", "seal-leakage"):
+        one = measured[:, SIGNAL_NAMES.index(name)]
+        np.abs(one, out=one)
     return measured

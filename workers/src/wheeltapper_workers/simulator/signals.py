@@ -41,6 +41,7 @@ PUMP_SIGNALS: Final = (
     Signal("power", "kW", 3),
     Signal("current", "A", 2),
     Signal("speed", "/min", 1),
+    Signal("seal-leakage", "mL/min", 2),
 )
 AMBIENT_SIGNAL: Final = Signal(AMBIENT, "Cel", 2)
 SIGNAL_NAMES: Final = tuple(signal.name for signal in PUMP_SIGNALS)

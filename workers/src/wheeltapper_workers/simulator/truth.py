@@ -15,7 +15,7 @@ from wheeltapper_workers.simulator import duty
 from wheeltapper_workers.simulator.duty import NS
 from wheeltapper_workers.simulator.scenario import Fault, Scenario
 
-EventKind = Literal["fault-onset", "fault-severity", "load-change", "stop", "start"]
+EventKind = Literal["fault-onset", "fault-severity", "load-change", "stop", "start", "sensor-fault", "sensor-good"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +28,7 @@ class TruthEvent:
         Nanoseconds since the Unix epoch, to the millisecond.
     asset : str
     event : str
-        fault-onset, fault-severity, load-change, stop or start.
+        fault-onset, fault-severity, load-change, stop or start; sensor-fault and sensor-good where a sensor goes wrong.
     value : float
         Severity reached, load (flow over best-efficiency flow) after the change, or 0 for stops and starts.
     fault : str
@@ -50,8 +50,10 @@ class TruthEvent:
             "asset": self.asset,
             "event": self.event,
         }
-        if self.event not in {"stop", "start"}:
-            line["load" if self.event == "load-change" else "severity"] = round(self.value, 3)
+        if self.event == "load-change":
+            line["load"] = round(self.value, 3)
+        elif self.event in {"fault-onset", "fault-severity"}:
+            line["severity"] = round(self.value, 3)
         return line | ({"fault": self.fault} if self.fault else {})
 
 

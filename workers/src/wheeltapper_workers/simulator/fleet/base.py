@@ -32,8 +32,8 @@ class Signal:
     share: float = 0.0
     floor: float = 0.0
     on_change: bool = False
-    every: int = 1
-    """Steps between two samples."""
+    every_s: int = 0
+    """Seconds between two samples; 0 means every step."""
     texts: tuple[str, ...] = ()
     """Texts of a context signal; its value is a position in them."""
 

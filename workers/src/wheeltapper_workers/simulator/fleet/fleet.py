@@ -7,7 +7,7 @@ seed gives a fleet of its own, and the same seed the same fleet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ _DAY_S: Final = 86_400
 _PARTIAL: Final[Mapping[str, tuple[float, float]]] = {"fan": (0.70, 1.0), "compressor": (0.62, 1.05)}
 _LOADS: Final = (0.65, 1.10)
 
-SensorTrouble = Literal["drift", "stuck", "noise", "dropout"]
+SensorTrouble = Literal["drift", "stuck", "noise", "dropout", "clock", "clock-drift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ class SensorFault:
     start_s: int
     end_s: int
     size: float
-    """Of a drift: change over its time, as a share of the signal; of noise: factor."""
+    """Of a drift: change over its time, as a share of the signal; of noise: factor; of a clock: seconds that it is
+    ahead, all the time or, drifting, at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,22 @@ class Bursts:
 class Chunk:
     """Measurements of the machines of one class.
 
-    ``values`` are [n_assets, n_times] by signal, NaN where nothing is sent.
+    ``values`` are [n_assets, n_times] by signal, NaN where nothing is sent. ``ahead_s`` is of the same shape, for
+    signals with a clock that is wrong: seconds that it is ahead.
     """
 
     time_s: Ints
     values: Rows
     bursts: list[Bursts]
+    ahead_s: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one chunk hands to the next: temperatures and counters, and what was sent last of what is sent on change."""
+
+    memory: Mapping[str, Floats]
+    sent: Mapping[str, Floats]
 
 
 def random_fleet(seed: int, counts: Mapping[str, int], start_s: int, days: int, *, healthy_days: float = 2.5) -> Fleet:
@@ -123,7 +134,8 @@ def random_fleet(seed: int, counts: Mapping[str, int], start_s: int, days: int, 
 
 
 def _trouble(random: np.random.Generator, asset: str, machine: Machine, begin: int) -> SensorFault:
-    measured = [signal.name for signal in machine.signals if not signal.on_change and signal.every == 1]
+    measured = [signal.name for signal in machine.signals if not signal.on_change and not signal.every_s]
+    # Wrong clocks are left out: what they do to an alert is a matter of the contract, not of a model.
     kinds: tuple[SensorTrouble, ...] = ("drift", "stuck", "noise", "dropout")
     kind = kinds[int(random.integers(len(kinds)))]
     size = random.uniform(0.02, 0.06) if kind == "drift" else random.uniform(2.0, 5.0)
@@ -133,19 +145,43 @@ def _trouble(random: np.random.Generator, asset: str, machine: Machine, begin: i
 
 def chunks(fleet: Fleet, kind: str, chunk_s: int = 6 * 3600) -> Iterator[Chunk]:
     """Measurements of the machines of one class from the fleet's start to its end."""
-    machine, assets = MACHINES[kind], fleet.members[kind]
-    state: dict[str, Floats] | None = None
-    sent: dict[str, Floats] = {}
+    state: State | None = None
     for first in range(fleet.start_s, fleet.end_s, chunk_s):
-        time_s = np.arange(first, min(first + chunk_s, fleet.end_s), fleet.step_s, dtype=np.int64)
-        conditions = _conditions(fleet, kind, assets, time_s)
-        memory = Memory(conditions, state)
-        rows = machine.operate(conditions, memory)
-        state = memory.after
-        values = {
-            signal.name: _measured(fleet, conditions, signal, rows[signal.name], sent) for signal in machine.signals
-        }
-        yield Chunk(time_s, values, _bursts(fleet, machine, conditions, rows))
+        chunk, state = simulate(fleet, kind, first, min(first + chunk_s, fleet.end_s), state)
+        yield chunk
+
+
+def simulate(fleet: Fleet, kind: str, start_s: int, end_s: int, state: State | None) -> tuple[Chunk, State]:
+    """Measurements of the machines of one class in [start_s, end_s), and the state to go on from.
+
+    Without a state temperatures begin settled and counters at zero; without values sent before, every signal is sent.
+    """
+    machine, assets = MACHINES[kind], fleet.members[kind]
+    time_s = np.arange(start_s, end_s, fleet.step_s, dtype=np.int64)
+    conditions = _conditions(fleet, kind, assets, time_s)
+    memory = Memory(conditions, state.memory if state else None)
+    rows = machine.operate(conditions, memory)
+    sent = dict(state.sent) if state else {}
+    fresh = not sent
+    values = {s.name: _measured(fleet, conditions, s, rows[s.name], sent, fresh=fresh) for s in machine.signals}
+    chunk = Chunk(time_s, values, _bursts(fleet, machine, conditions, rows), _clocks(fleet, conditions))
+    return chunk, State(memory.after, sent)
+
+
+_RATES: Final = {"hours": 1 / 3600, "starts": 1 / STOP_SLOT_S, "cycles": 1 / 300, "count": 1 / 11}
+"""What a counter counts in a second at most; so it goes on upwards from wherever it is begun anew."""
+_COUNTED_FROM_S: Final = 1_600_000_000
+_WARM_UP_S: Final = 3 * 3600
+
+
+def warm(fleet: Fleet, kind: str, start_s: int) -> State:
+    """State just before a time, of machines that have run for long; nothing has been sent yet."""
+    coarse = replace(fleet, step_s=10, burst_every_s=_DAY_S)
+    _, state = simulate(coarse, kind, start_s - _WARM_UP_S, start_s, None)
+    counted = {
+        name: state.memory[name] + (start_s - _COUNTED_FROM_S) * r for name, r in _RATES.items() if name in state.memory
+    }
+    return State({**state.memory, **counted}, {})
 
 
 def _conditions(fleet: Fleet, kind: str, assets: list[str], time_s: Ints) -> Conditions:
@@ -199,7 +235,9 @@ def _ambient(seed: int, time_s: Ints) -> Floats:
     return np.asarray(21.0 + 3.0 * day + 1.5 * days + 0.3 * weather)
 
 
-def _measured(fleet: Fleet, c: Conditions, signal: Signal, true: Floats, sent: dict[str, Floats]) -> Floats:
+def _measured(
+    fleet: Fleet, c: Conditions, signal: Signal, true: Floats, sent: dict[str, Floats], *, fresh: bool
+) -> Floats:
     """What a transmitter sends: with its noise, rounded, only now and then or only on change; with its faults."""
     if signal.on_change:
         return _changes(signal.name, true, sent)
@@ -209,11 +247,26 @@ def _measured(fleet: Fleet, c: Conditions, signal: Signal, true: Floats, sent: d
         values += sigma * c.noise(f"noise-{signal.name}")
     for fault in fleet.sensor_faults:
         if fault.signal == signal.name and fault.asset in c.assets:
-            _spoil(values, c.assets.index(fault.asset), c, fault, sigma)
+            _spoil(values, c.assets.index(fault.asset), c, fault, sigma, sent)
     values = np.round(values, signal.decimals)
-    if signal.every > 1:
-        values[:, (c.time_s // c.step_s) % signal.every != 0] = np.nan
+    if signal.every_s:
+        unsent = (c.time_s // c.step_s) % max(1, signal.every_s // c.step_s) != 0
+        unsent[0] &= not fresh
+        values[:, unsent] = np.nan
     return values
+
+
+def _clocks(fleet: Fleet, c: Conditions) -> Rows:
+    """Seconds that the clocks of sensors are ahead, by signal."""
+    ahead: Rows = {}
+    for fault in fleet.sensor_faults:
+        if fault.kind not in {"clock", "clock-drift"} or fault.asset not in c.assets:
+            continue
+        during = (c.time_s >= fault.start_s) & (c.time_s < fault.end_s)
+        grown = (c.time_s - fault.start_s) / (fault.end_s - fault.start_s) if fault.kind == "clock-drift" else 1.0
+        row = ahead.setdefault(fault.signal, np.zeros((len(c.assets), len(c.time_s))))[c.assets.index(fault.asset)]
+        row += np.where(during, fault.size * grown, 0.0)
+    return ahead
 
 
 def _changes(name: str, true: Floats, sent: dict[str, Floats]) -> Floats:
@@ -223,7 +276,9 @@ def _changes(name: str, true: Floats, sent: dict[str, Floats]) -> Floats:
     return np.where(changed, true, np.nan)
 
 
-def _spoil(values: Floats, row: int, c: Conditions, fault: SensorFault, sigma: Floats | float) -> None:
+def _spoil(
+    values: Floats, row: int, c: Conditions, fault: SensorFault, sigma: Floats | float, sent: dict[str, Floats]
+) -> None:
     during = np.flatnonzero((c.time_s >= fault.start_s) & (c.time_s < fault.end_s))
     if not len(during):
         return
@@ -232,11 +287,12 @@ def _spoil(values: Floats, row: int, c: Conditions, fault: SensorFault, sigma: F
         grown = (c.time_s[during] - fault.start_s) / (fault.end_s - fault.start_s)
         part = part * (1.0 + fault.size * grown)
     elif fault.kind == "stuck":
-        part = np.full_like(part, part[0])
+        held = sent.setdefault(f"{fault.asset} {fault.signal} {fault.start_s}", part[:1].copy())
+        part = np.full_like(part, held[0])
     elif fault.kind == "noise":
         extra = normal(keys(c.seed, [fault.asset], "sensor-noise"), c.time_s[during])[0]
         part = part + fault.size * np.broadcast_to(sigma, values.shape)[row, during] * extra
-    else:
+    elif fault.kind == "dropout":
         part = np.full_like(part, np.nan)
     values[row, during] = part
 

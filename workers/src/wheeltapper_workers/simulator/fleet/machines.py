@@ -1,4 +1,4 @@
-"""The machines of a fleet. Formulas and sources are told in ``docs/simulator-fleet.md``."""
+"""The machines of a fleet. Formulas and sources are told in ``docs/simulator.md``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from wheeltapper_workers.simulator.randomness import Floats
 
 _POWER: Final = 0.004
 """Noise of power and current transmitters, as a share."""
-_SIXTY: Final = 60
-"""Steps of ten seconds in ten minutes, between two counts."""
+_TEN_MINUTES_S: Final = 600
+"""Between two counts."""
 
 
 def _vibration(*names: str) -> tuple[Signal, ...]:
@@ -37,8 +37,8 @@ def _temperatures(*names: str) -> tuple[Signal, ...]:
 
 
 _AMBIENT: Final = Signal("ambient-temperature", 2, floor=0.03)
-_HOURS: Final = Signal("running-hours", 3, every=_SIXTY)
-_STARTS: Final = Signal("starts", 0, every=_SIXTY)
+_HOURS: Final = Signal("running-hours", 3, every_s=_TEN_MINUTES_S)
+_STARTS: Final = Signal("starts", 0, every_s=_TEN_MINUTES_S)
 _STATE: Final = Signal("state", 0, on_change=True)
 
 
@@ -278,7 +278,7 @@ class Compressor:
         *_temperatures("bearing-temperature-de"),
         _AMBIENT,
         _HOURS,
-        Signal("load-cycles", 0, every=_SIXTY),
+        Signal("load-cycles", 0, every_s=_TEN_MINUTES_S),
         Signal("state", 0, on_change=True),
         Signal("high-temperature-alarm", 0, on_change=True),
     )
@@ -403,7 +403,7 @@ class InjectionMoldingMachine:
     faults = ("seal-leakage", "lubricant-degradation", "bearing-wear", "thermal-overload")
     signals = (
         Signal("cycle-time", 2, share=0.004),
-        Signal("cycle-count", 0, every=_SIXTY),
+        Signal("cycle-count", 0, every_s=_TEN_MINUTES_S),
         Signal("injection-pressure", 1, share=0.006),
         Signal("injection-time", 3, share=0.006),
         Signal("cushion", 3, floor=0.06),
