@@ -32,7 +32,7 @@ def ups(station):
 
 
 def test_time_ends_it_with_0_and_json_is_all_it_prints_and_a_silent_server_is_named(station, ups):
-    up = ups("--stop-after", "5s")
+    up = ups("--stop-after", "8s")
     assert up.end() == 0, up.tail()
     assert up.other == []
     assert {document["type"] for document in up.documents} == {"progress", "twins", "problem"}

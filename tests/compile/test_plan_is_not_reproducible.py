@@ -35,8 +35,8 @@ def line_of(plan):
     return line
 
 
-def collector_of(plan):
-    (collector,) = [c for config in only(plan).configs for c in config.collectors]
+def collector_of(plan, name="scada"):
+    (collector,) = [c for config in only(plan).configs for c in config.collectors if c.name == name]
     return collector
 
 
@@ -47,10 +47,11 @@ def test_any_order_of_the_resources_gives_the_same_bytes(seed):
     assert compile_plan(shuffled).to_json() == compile_plan(resources()).to_json()
 
 
-def test_a_small_tenant_has_three_processes():
+def test_a_small_tenant_has_two_processes_and_one_for_each_connection():
     roles = {config.worker: config.roles for config in only(compile_plan(resources())).configs}
     assert roles == {
         "northwater-riverside-analyse": [Role.FEATURIZE, Role.SCORE, Role.ALERT],
+        "northwater-riverside-collect-hall-2": [Role.COLLECT],
         "northwater-riverside-collect-scada": [Role.COLLECT],
         "northwater-store": [Role.STORE],
     }
@@ -77,7 +78,8 @@ def test_a_twin_without_its_class_leaves_its_neighbours_alone():
             document["spec"]["class"] = "compressor"
         return document
 
-    assert [asset.name for asset in line_of(compile_plan(resources(edit))).assets] == ["p-101", "p-103", "p-104"]
+    left = [asset.name for asset in line_of(compile_plan(resources(edit))).assets]
+    assert left == ["p-101", "p-103", "p-104", "p-201", "p-202"]
 
 
 def test_a_tag_becomes_addresses_and_an_own_binding_comes_first():
@@ -93,6 +95,15 @@ def test_a_tag_becomes_addresses_and_an_own_binding_comes_first():
     assert series["p-103", "flow"].address == "ns=3;i=77"
     assert series["p-103", "flow"].scale == pytest.approx(0.36)  # tenths of a litre a second in cubic metres an hour
     assert series["p-101", "ambient-temperature"].address == series["p-104", "ambient-temperature"].address
+    assert {asset for asset, _ in series} == {"p-101", "p-102", "p-103", "p-104"}
+
+
+def test_a_second_hall_has_a_collector_and_a_secret_of_its_own():
+    plan = compile_plan(resources())
+    hall = collector_of(plan, "hall-2")
+    assert (hall.protocol, hall.options["version"], hall.secret) == ("mqtt", "3.1.1", "hall-2-broker")
+    (flow,) = [s for s in hall.series if (s.asset, s.signal) == ("p-202", "flow")]
+    assert (flow.address, flow.path, flow.time_path) == ("hall-2/P202/flow", "$.value", "$.time")
 
 
 def test_an_override_is_of_one_twin_alone():
@@ -105,9 +116,10 @@ def test_an_override_is_of_one_twin_alone():
         return document
 
     assets = {asset.name: asset for asset in line_of(compile_plan(resources(edit))).assets}
-    assert [entry.name for entry in assets["p-103"].models] == ["bearing-overheating", "bearing-wear"]
+    assert [entry.name for entry in assets["p-103"].models] == ["bearing-overheating", "bearing-wear", "seal-leakage"]
     assert assets["p-103"].models[1].policy.clear_below == 0.5
-    assert [entry.name for entry in assets["p-101"].models] == ["bearing-overheating", "bearing-wear", "cavitation"]
+    every = ["bearing-overheating", "bearing-wear", "cavitation", "seal-leakage"]
+    assert [entry.name for entry in assets["p-101"].models] == every
     assert all(entry.policy is None for entry in assets["p-101"].models)
 
 

@@ -31,7 +31,7 @@ GOOD = "seed: 7\nareas: [{name: hall-1, serve: mqtt, machines: [{class: fan, cou
         ),
         (
             GOOD + "sensorFaults: [{asset: fan-001, signal: hue, kind: stuck, at: 1s, for: 1m}]\n",
-            "no signal 'colour'",
+            "no signal 'hue'",
         ),
         (GOOD + "sensorFaults: [{asset: fan-001, kind: stuck, size: 2, at: 1s, for: 1m}]\n", "has no size; remove it"),
         (GOOD + "sensorFaults: [{asset: fan-001, kind: melted, at: 1s, for: 1m}]\n", "sensorFaults.0.kind"),

@@ -38,6 +38,7 @@ class FleetPlant:
         self._states: dict[str, State] = {}
         self._ready: dict[int, dict[Series, Sample]] = {}
         self._next_s = 0
+        self._events: tuple[int, list[TruthEvent]] | None = None
 
     @property
     def name(self) -> str:
@@ -62,8 +63,9 @@ class FleetPlant:
 
     def truth(self, start_ns: int, end_ns: int, epoch_ns: int) -> list[TruthEvent]:
         """Faults and faulty sensors in [start_ns, end_ns)."""
-        events = list(_truth(self._scenario.fleet(epoch_ns // NS, _FOREVER_S, 1)))
-        return sorted(event for event in events if start_ns <= event.time_ns < end_ns)
+        if self._events is None or self._events[0] != epoch_ns:
+            self._events = epoch_ns, sorted(_truth(self._scenario.fleet(epoch_ns // NS, _FOREVER_S, 1)))
+        return [event for event in self._events[1] if start_ns <= event.time_ns < end_ns]
 
     def bulk(self, start_s: int, end_s: int, *, faults: bool) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Samples of every ten seconds in long form, a batch an hour; texts and waveforms have no column there."""

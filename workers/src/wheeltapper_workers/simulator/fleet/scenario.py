@@ -103,23 +103,17 @@ class FleetScenario(Strict):
 
     def fleet(self, epoch_s: int, end_s: int, step_s: int) -> Fleet:
         """The fleet with its faults, their times counted from an epoch."""
+        classes = self.classes()
         members: dict[str, list[str]] = {}
-        for _, kind, asset in self.placed():
+        for asset, kind in classes.items():
             members.setdefault(kind, []).append(asset)
         faults = [
             Fault(f.asset, f.kind, epoch_s + duration_ns(f.at) // NS, max(1, duration_ns(f.growth) // NS))
             for f in self.faults
         ]
-        troubles = [each for fault in self.sensor_faults for each in self._troubles(fault, epoch_s)]
+        troubles = [each for fault in self.sensor_faults for each in _troubles(fault, classes[fault.asset], epoch_s)]
         every_s = duration_ns(self.bursts) // NS
         return Fleet(self.seed, epoch_s, end_s, step_s, members, tuple(faults), tuple(troubles), every_s)
-
-    def _troubles(self, fault: FaultySensor, epoch_s: int) -> Iterator[SensorFault]:
-        signals = [fault.signal] if fault.signal else signals_of(self.classes()[fault.asset])
-        size = _SIZES.get(fault.kind, 0.0) if fault.size is None else fault.size
-        start_s, end_s = epoch_s + fault.start_ns // NS, epoch_s + fault.end_ns // NS
-        for signal in signals:
-            yield SensorFault(fault.asset, signal, fault.kind, start_s, end_s, size)
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -153,6 +147,14 @@ class FleetScenario(Strict):
                 known = ", ".join(signals_of(kind))
                 raise ValueError(f"{sensor.asset}, a {kind}, has no signal {sensor.signal!r}; known are {known}")
         return self
+
+
+def _troubles(fault: FaultySensor, kind: str, epoch_s: int) -> Iterator[SensorFault]:
+    """A sensor fault of each signal that it befalls."""
+    size = _SIZES.get(fault.kind, 0.0) if fault.size is None else fault.size
+    start_s, end_s = epoch_s + fault.start_ns // NS, epoch_s + fault.end_ns // NS
+    for signal in [fault.signal] if fault.signal else signals_of(kind):
+        yield SensorFault(fault.asset, signal, fault.kind, start_s, max(start_s + 1, end_s), size)
 
 
 def signals_of(kind: str) -> list[str]:
