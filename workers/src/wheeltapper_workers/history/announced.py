@@ -58,7 +58,7 @@ class Announcements:
     """Writes both tables of a tenant. It blocks, and belongs in the thread that commits."""
 
     def __init__(self, store: Store, tenant: str) -> None:
-        self._store, self._tenant = store, tenant
+        self.store, self._tenant = store, tenant
         self._waiting: dict[str, LineConfig] = {}
         self._kept: set[str] = set()
 
@@ -119,7 +119,7 @@ class Announcements:
     def _append(self, name: str, app_id: str, make: Callable[[DeltaTable, int], tuple[pa.Table, int]]) -> None:
         """Append what ``make`` says on a snapshot, together with a version of the application; nothing if no rows."""
         for _ in range(_ATTEMPTS):
-            table = self._store.create(self._tenant, name)
+            table = self.store.create(self._tenant, name)
             rows, version = make(table, table.transaction_version(app_id) or 0)
             if not rows.num_rows:
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -34,6 +34,7 @@ TICKS: Final = "ticks"
 TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS)
 """One for each stream, and what the streams' steps were told meanwhile: configs, and where each took effect."""
 QUARANTINE: Final = "quarantine"
+GAPS: Final = "gaps"
 PARTITIONS: Final = ("plant", "class", "day")
 
 TIME: Final = pa.timestamp("us", tz="UTC")
@@ -187,7 +188,8 @@ class Store:
     """
 
     root: str
-    options: Mapping[str, str] | None = None
+    options: Mapping[str, str] | None = field(default=None, repr=False)
+    """Keys may be among them, which no log should show."""
 
     @property
     def storage_options(self) -> dict[str, str] | None:
