@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -25,8 +26,9 @@ _PORTS: Final = ("master.port", "volume.port", "filer.port", "s3.port")
 class Seaweed:
     """One server process; ``kill`` and ``start`` keep ports and data."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *tls: Path) -> None:
+        self._folder, self._tls = folder, tls
+        """Certificates of an authority and of the server, and the server's key; none for plain HTTP."""
         (folder / "data").mkdir(parents=True)
         self._ports = {name: free_port() for name in _PORTS}
         self._identities = folder / "identities.json"
@@ -36,7 +38,8 @@ class Seaweed:
     @property
     def endpoint(self) -> str:
         """Address of the S3 interface."""
-        return f"http://127.0.0.1:{self._ports['s3.port']}"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._ports['s3.port']}"
 
     def place(self, prefix: str = "", user: str = "writer") -> TablesConfig:
         """Where the tables are, as a config document says it."""
@@ -64,8 +67,9 @@ class Seaweed:
         ]
         self._identities.write_text(json.dumps({"identities": identities}))
 
-    def start(self, *options: str) -> None:
+    def start(self) -> None:
         """Start the server, wait until it answers, and make the bucket if it is not there."""
+        tls = [f"-s3.cert.file={self._tls[1]}", f"-s3.key.file={self._tls[2]}"] if self._tls else []
         ports = [f"-{name}={port}" for name, port in self._ports.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -73,10 +77,15 @@ class Seaweed:
                     *(Path(sys.executable).parent / "weed", "server", f"-dir={self._folder / 'data'}"),
                     *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.config={self._identities}"),
                     *("-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
-                    *("-master.volumeSizeLimitMB=64", "-volume.max=0", "-volume.minFreeSpace=1MiB"),
+                    *(
+                        "-master.electionTimeout=500ms",
+                        "-master.volumeSizeLimitMB=64",
+                        "-volume.max=0",
+                        "-volume.minFreeSpace=1MiB",
+                    ),
                     *ports,
                     *(f"-{name}.grpc={free_port()}" for name in _PORTS),
-                    *options,
+                    *tls,
                 ],
                 stdout=log,
                 stderr=log,
@@ -89,9 +98,11 @@ class Seaweed:
         return pafs.S3FileSystem(
             access_key="key-of-owner",
             secret_key=KEYS["owner"],
-            endpoint_override=self.endpoint,
+            endpoint_override=f"127.0.0.1:{self._ports['s3.port']}",
             region="us-east-1",
             allow_bucket_creation=True,
+            scheme="https" if self._tls else "http",
+            tls_ca_file_path=str(self._tls[0]) if self._tls else None,
         )
 
     def kill(self) -> None:
@@ -112,7 +123,13 @@ class Seaweed:
             time.sleep(0.05)
 
     def _ask(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._ports["s3.port"], timeout=2)
+        address = ("127.0.0.1", self._ports["s3.port"])
+        trusting = ssl.create_default_context(cafile=self._tls[0]) if self._tls else None
+        connection = (
+            http.client.HTTPSConnection(*address, timeout=2, context=trusting)
+            if trusting
+            else http.client.HTTPConnection(*address, timeout=2)
+        )
         try:
             connection.request("GET", "/healthz")
             connection.getresponse().read()

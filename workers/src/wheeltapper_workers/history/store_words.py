@@ -41,6 +41,9 @@ _KNOWN: Final = (
     ("InvalidContentType", f"the server speaks no TLS on this port. Correct {_ENDPOINT}"),
     ("dns error", f"the server's name is not known. Correct {_ENDPOINT}, or the name service"),
     ("Connection refused", f"the server cannot be reached. Start it, or correct {_ENDPOINT}"),
+    ("Couldn't connect", f"the server cannot be reached. Start it, or correct {_ENDPOINT}"),
+    ("resolve host", f"the server's name is not known. Correct {_ENDPOINT}, or the name service"),
+    ("SSL peer certificate", f"the server's certificate is not accepted. Put its issuer's as ca into {_SECRET}"),
     ("SlowDown", "the server asks for fewer requests"),
     ("InsufficientStorage", "the server has no more room. Give it some"),
     ("No space left", "the disk is full. Free some room"),
@@ -56,6 +59,12 @@ _KNOWN: Final = (
 def said(error: BaseException) -> str:
     """Why the storage refuses, and what to do; the library's own words come last, shortened."""
     text = " ".join(_COLOUR.sub(" ", str(error)).split()) or type(error).__name__
-    reason = next((words for sign, words in _KNOWN if sign.lower() in text.lower()), None)
+    bare = _plain(text)
+    reason = next((words for sign, words in _KNOWN if _plain(sign) in bare), None)
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     return f"{reason} ({short})" if reason else short
+
+
+def _plain(text: str) -> str:
+    """Letters alone: one library writes NoSuchBucket, another NO_SUCH_BUCKET."""
+    return re.sub("[^a-z0-9]", "", text.lower())

@@ -7,18 +7,19 @@ a second column holds the 0 to 999 beyond the microsecond.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
+from deltalake.exceptions import TableNotFoundError
 
 from wheeltapper_api.fields import NAME_PATTERN
 from wheeltapper_api.wire import Stage
@@ -160,31 +161,12 @@ def feature_column(feature: str) -> str:
     return f"{name}_" if name in SCHEMAS["features"].names else name
 
 
-class _Bytes:
-    """File that is given bytes: pyarrow writes buffers, and deltalake's files take nothing but bytes."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def write(self, data: Any) -> int:
-        return int(self._file.write(bytes(data)))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class _Files(DeltaStorageHandler):
-    """Files beside the tables, in whatever storage they are."""
-
-    def open_output_stream(self, path: str, metadata: Mapping[str, str] | None = None) -> pa.PythonFile:
-        return pa.PythonFile(_Bytes(self._handler.open_output_stream(path, dict(metadata or {}))), "w")
-
-
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where tables are: a folder, or the URL of an object store and what is needed to open it.
+    """Where tables are: a folder, or the ``s3://`` URL of an object store and what is needed to open it.
 
-    ``options`` are those of the ``object_store`` crate that deltalake uses, such as ``AWS_ENDPOINT_URL``.
+    ``options`` are those of the ``object_store`` crate that deltalake uses, in lower case, such as
+    ``aws_endpoint_url``.
     """
 
     root: str
@@ -211,9 +193,13 @@ class Store:
     def open(self, tenant: str, table: str) -> DeltaTable | None:
         """Newest snapshot of a table; None if nothing was stored in it yet."""
         path = self.path(tenant, table)
-        if not DeltaTable.is_deltatable(path, self.storage_options):
+        local = _local(path)
+        if local is not None and not local.is_dir():
+            return None  # opening it would make the folder
+        try:
+            return DeltaTable(path, storage_options=self.storage_options)
+        except TableNotFoundError:
             return None
-        return DeltaTable(path, storage_options=self.storage_options)
 
     def create(self, tenant: str, table: str) -> DeltaTable:
         """Table of a tenant, made if it is not there."""
@@ -232,27 +218,40 @@ class Store:
     def dataset(self, tenant: str, table: str) -> pads.Dataset | None:
         """Newest snapshot as an Arrow dataset, whose files are pruned by partition and statistics; None if empty."""
         opened = self.open(tenant, table)
-        return None if opened is None else opened.to_pyarrow_dataset()
+        return None if opened is None else opened.to_pyarrow_dataset(filesystem=self._folder(self.path(tenant, table)))
 
     def tenants(self) -> list[str]:
         """Tenants that have a folder under the root."""
-        names = [Path(entry.path).name for entry in self._list() if entry.type == pafs.FileType.Directory]
+        found = self._folder(self.root).get_file_info(pafs.FileSelector("", allow_not_found=True))
+        names = [entry.base_name for entry in found if entry.type == pafs.FileType.Directory]
         return sorted(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
     def files(self, tenant: str, name: str) -> pafs.FileSystem:
         """File system rooted at a folder of a tenant, which is made if it is not there."""
         path = self.path(tenant, name)
         _make_folder(path)
-        return pafs.PyFileSystem(_Files(path, self.storage_options))
+        return self._folder(path)
 
-    def _list(self) -> list[pafs.FileInfo]:
-        local = _local(self.root)
+    def _folder(self, path: str) -> pafs.FileSystem:
+        """Arrow's own access to files: that of deltalake keeps all of Python waiting while a server is slow."""
+        local = _local(path)
         if local is not None:
-            if not local.is_dir():
-                return []
-            return list(pafs.LocalFileSystem().get_file_info(pafs.FileSelector(str(local))))
-        system = pafs.PyFileSystem(_Files(self.root, self.storage_options))
-        return list(system.get_file_info(pafs.FileSelector("", allow_not_found=True)))
+            return pafs.SubTreeFileSystem(str(local), pafs.LocalFileSystem())
+        return pafs.SubTreeFileSystem(path.removeprefix("s3://"), _s3(self.options or {}))
+
+
+def _s3(options: Mapping[str, str]) -> pafs.S3FileSystem:
+    """What deltalake's options say, in Arrow's words."""
+    scheme, _, endpoint = options.get("aws_endpoint_url", "").rpartition("://")
+    return pafs.S3FileSystem(
+        access_key=options.get("aws_access_key_id"),
+        secret_key=options.get("aws_secret_access_key"),
+        session_token=options.get("aws_session_token"),
+        region=options.get("aws_region"),
+        endpoint_override=endpoint or None,
+        scheme=scheme or "https",
+        tls_ca_file_path=os.environ.get("SSL_CERT_FILE"),
+    )
 
 
 def _local(path: str) -> Path | None:
