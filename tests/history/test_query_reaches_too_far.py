@@ -41,6 +41,17 @@ def test_anything_but_reading_the_tables_is_refused(plant, sql):
     assert secret.num_rows == 1
 
 
+def test_files_that_are_no_part_of_the_asked_tables_are_refused(plant):
+    """The engine may open the files of the tables, and so nothing beside them."""
+    store = Store(plant)
+    beside = store.path("northwater", "raw/_delta_log/00000000000000000000.json")
+    other = store.paths("northwater", "scores")[0]
+    assert column(query(plant, "SELECT count(*) > 0 AS n FROM raw"), "n") == [True]
+    for sql in (f"SELECT * FROM raw, read_text('{beside}')", f"SELECT * FROM raw, read_parquet('{other}')"):
+        with pytest.raises(QueryError, match="disabled"):
+            query(plant, sql)
+
+
 def test_mistakes_are_told_with_what_was_meant(plant):
     with pytest.raises(QueryError, match=r"no table score; the tables are raw, features, scores, events"):
         query(plant, "SELECT * FROM score")

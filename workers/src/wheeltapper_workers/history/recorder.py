@@ -35,7 +35,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 2.0
-_COMMITS_BETWEEN_COMPACTIONS: Final = 50
+_COMMITS_BETWEEN_COMPACTIONS: Final = 25
+_FIRST_SWEEP_SECONDS: Final = 600.0
+_SWEEP_SECONDS: Final = 6 * 3600.0
 
 
 class Recorder:
@@ -57,6 +59,7 @@ class Recorder:
         self._read: dict[str, ReadUpTo] = {}
         """Last message read of each stream, whether or not it is stored yet."""
         self._commits = self._bad_blocks = self._lost = 0
+        self._sweep_at = time.monotonic() + _FIRST_SWEEP_SECONDS
         self._problem = ""
         self._stream_problems: dict[Stage, str] = {}
 
@@ -227,10 +230,20 @@ class Recorder:
             return False
         self._problem = ""
         self._commits += 1
-        if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
-            for table in await asyncio.to_thread(self._historian.compact):
-                log.info("Merged the small files of %s", table)
+        await self._tidy()
         return True
+
+    async def _tidy(self) -> None:
+        """Keep files few. What fails here is done another time; the rows are safe."""
+        try:
+            if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
+                for table in await asyncio.to_thread(self._historian.compact):
+                    log.info("Merged the small files of %s", table)
+            if time.monotonic() >= self._sweep_at:
+                self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+                log.info("Removed %d files that no table needs", await asyncio.to_thread(self._historian.sweep))
+        except STORAGE_ERRORS as error:
+            self._tell(f"Cannot merge or remove files under {self._url}: {said(error)}")
 
     async def _renew(self) -> None:
         """Open the tables with the keys of now: those that were refused may have been replaced meanwhile."""

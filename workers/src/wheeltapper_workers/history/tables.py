@@ -152,6 +152,14 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 }
 
 
+SORTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "raw": ("asset", "signal", "source_time", "source_nanos", "ordinal"),
+    "features": ("asset", "window_end"),
+    "scores": ("asset", "failure_model", "window_end"),
+}
+"""Order of the rows in a merged file; those of other tables stay as they came."""
+
+
 def feature_column(feature: str) -> str:
     """Column of a feature: its name with underscores, so that SQL needs no quotes.
 
@@ -211,7 +219,12 @@ class Store:
             mode="ignore",
             partition_by=list(PARTITIONS),
             # A commit every few seconds makes many log entries; beyond a day the checkpoints serve.
-            configuration={"delta.logRetentionDuration": "interval 1 days"},
+            configuration={
+                "delta.logRetentionDuration": "interval 1 days",
+                # Opening a table reads every commit since the last checkpoint.
+                "delta.checkpointInterval": "20",
+                "delta.deletedFileRetentionDuration": "interval 1 days",
+            },
             storage_options=self.storage_options,
         )
 
@@ -219,6 +232,12 @@ class Store:
         """Newest snapshot as an Arrow dataset, whose files are pruned by partition and statistics; None if empty."""
         opened = self.open(tenant, table)
         return None if opened is None else opened.to_pyarrow_dataset(filesystem=self._folder(self.path(tenant, table)))
+
+    def paths(self, tenant: str, table: str) -> list[str] | None:
+        """Files of the newest snapshot, if they lie in a local folder; None elsewhere, and where there is no table."""
+        local = _local(self.path(tenant, table))
+        opened = self.open(tenant, table) if local is not None else None
+        return None if opened is None else [unquote(urlsplit(uri).path) for uri in opened.file_uris()]
 
     def tenants(self) -> list[str]:
         """Tenants that have a folder under the root."""
