@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 256 * 2**20
 """Buffered at most; beyond it the historian is full, and its reader has to wait for a commit."""
-PORTION_BYTES: Final = 32 * 2**20
-"""Written in one commit at most; as rows of a table, with names spelled out, it is some five times as much."""
+PORTION_BYTES: Final = 8 * 2**20
+"""Written in one commit at most; as rows of a table, names spelled out and sorted, it is many times as much."""
 COMPACT_FILES: Final = 30
 """A commit costs 19 ms with 250 live files and 138 ms with 2,000; reading a series, a row group for every file."""
 QUARANTINE_FILES: Final = 1000

@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -161,21 +162,32 @@ def _parts(files: Sequence[File], most: int) -> list[list[File]]:
 
 
 def _read(system: pafs.FileSystem, files: Sequence[File], schema: pa.Schema) -> pa.Table:
-    """Rows of all files, with texts as codes."""
-    wanted = [field for field in schema if field.name not in PARTITIONS]
-    texts = [field.name for field in wanted if pa.types.is_string(field.type)]
-    tables = []
-    for file in files:
-        with system.open_input_file(file.path) as source:
-            tables.append(pq.ParquetFile(source, read_dictionary=texts).read())
-    kinds = [
-        field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in texts else field for field in wanted
+    """Rows of all files, with texts as codes; column by column, so that nothing is in the memory twice."""
+    wanted = [
+        field.with_type(pa.dictionary(pa.int32(), pa.string())) if pa.types.is_string(field.type) else field
+        for field in schema
+        if field.name not in PARTITIONS
     ]
-    rows = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
-    missing = [field for field in kinds if field.name not in rows.column_names]
-    for field in missing:
-        rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
-    return rows.select([field.name for field in kinds]).cast(pa.schema(kinds)).combine_chunks()
+    texts = [field.name for field in wanted if pa.types.is_dictionary(field.type)]
+    with ExitStack() as stack:
+        parts = [
+            pq.ParquetFile(stack.enter_context(system.open_input_file(file.path)), read_dictionary=texts)
+            for file in files
+        ]
+        columns = [_column(parts, field) for field in wanted]
+    return pa.table(columns, schema=pa.schema(wanted))
+
+
+def _column(parts: Sequence[pq.ParquetFile], field: pa.Field) -> pa.ChunkedArray:
+    """A column of all files; one that a file does not have is null there."""
+    found = [
+        part.read(columns=[field.name])[field.name].cast(field.type)
+        if field.name in part.schema_arrow.names
+        else pa.chunked_array([pa.nulls(part.metadata.num_rows, field.type)])
+        for part in parts
+    ]
+    joined = pa.chunked_array([chunk for column in found for chunk in column.chunks], field.type)
+    return pa.chunked_array([joined.unify_dictionaries().combine_chunks()], field.type)
 
 
 def _order(rows: pa.Table, names: Sequence[str]) -> npt.NDArray[np.int64] | None:

@@ -1,9 +1,9 @@
 """Removing what no table needs any more: merged files, and those that a killed writer left behind.
 
 A file that nobody refers to may be about to be committed by a writer that is only paused, and be it for days. So before
-anything is removed, a commit takes up the names under which writers commit: whoever took a snapshot before it is refused
-then, and what it wrote can never become part of the table. Files younger than :data:`KEPT_HOURS` stay all the same, for
-writers that came after that commit, and for readers of an older snapshot.
+anything is removed, a commit takes up the names under which writers commit: whoever took a snapshot before that is
+refused, and what it wrote can never become part of the table. Files younger than :data:`KEPT_HOURS` stay all the same,
+for writers that came after that commit, and for readers of an older snapshot.
 """
 
 from __future__ import annotations
