@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import http.server
 import ipaddress
@@ -20,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.history.conftest import STORE, Stored, telemetry
 from tests.support.lines import LINE
+from tests.support.lossy import Lossy
 from tests.support.nats import Server
 from tests.support.seaweed import KEYS, Seaweed
 from tests.support.waiting import until
@@ -280,3 +282,31 @@ def test_certificate_of_an_authority_of_ones_own(tmp_path, monkeypatch):
         assert stored(store) == (60, 60)
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("which", [b"_delta_log/", b".parquet"])
+def test_answer_that_is_lost_on_the_network(seaweed, tmp_path, which):
+    """The server has made the commit and cannot say so: it is known again, and nothing is committed twice."""
+    left = [3]
+
+    def loses(data):
+        left[0] -= data.startswith(b"PUT ") and which in data.split(b"\r\n")[0]
+        return left[0] == 0 and data.startswith(b"PUT ")
+
+    secrets = seaweed.secrets(tmp_path / "secrets")
+    wire = Lossy(int(seaweed.endpoint.rpartition(":")[2]), loses)
+    try:
+        place = seaweed.place(f"lossy-{which.strip(b'_./').decode()}")
+        store = open_place("", place.model_copy(update={"endpoint": f"http://127.0.0.1:{wire.port}"}), secrets)
+        historian = Historian(store.root, STORE, storage_options=store.options)
+        for message in telemetry(80):
+            message.add_to(historian)
+            for _ in range(3):
+                with contextlib.suppress(StoreError):
+                    historian.commit()
+            left[0] -= left[0] == 0
+        assert wire.lost == 1
+        assert historian.buffered_rows == 0
+    finally:
+        wire.close()
+    assert stored(open_place("", place, secrets)) == (480, 480)
