@@ -21,6 +21,7 @@ BENCHMARKS: Final = {
     "onnx": "onnx",
     "compile": "recompile",
     "decode": "decode",
+    "storage": "storage",
     "opcua": "opcua",
     "mqtt": "mqtt",
     "latency": "latency",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 
 from tests.history.conftest import NOW, STORE, event, telemetry, tick
 from tests.support.lines import SECOND
+from tests.support.tables import Tables
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import historian as module
-from wheeltapper_workers.history.historian import Historian, StoreError
+from wheeltapper_workers.history.historian import StoreError
 from wheeltapper_workers.history.tables import TABLE_OF, Store
 
 
@@ -26,14 +28,14 @@ class Killed(BaseException):
     """The process ends here: nothing after it runs but the next start."""
 
 
-def stored(root, stage=Stage.TELEMETRY):
-    dataset = Store(str(root)).dataset("northwater", TABLE_OF[stage])
+def stored(tables, stage=Stage.TELEMETRY):
+    dataset = tables.store.dataset("northwater", TABLE_OF[stage])
     return dataset.to_table() if dataset else pa.table({"block_sequence": pa.array([], pa.int64())})
 
 
-def sequences(root, stage=Stage.TELEMETRY):
+def sequences(tables, stage=Stage.TELEMETRY):
     """Every row's block; a doubled block shows as too many rows of it."""
-    counts = stored(root, stage).group_by("block_sequence").aggregate([([], "count_all")])
+    counts = stored(tables, stage).group_by("block_sequence").aggregate([([], "count_all")])
     return dict(zip(counts["block_sequence"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
 
 
@@ -54,16 +56,17 @@ def streams(flow):
 @pytest.fixture
 def whole(streams, tmp_path):
     """Rows by block without any crash."""
-    historian = Historian(str(tmp_path / "whole"), STORE)
+    tables = Tables(Store(str(tmp_path / "whole")))
+    historian = tables.historian(STORE)
     feed(historian, streams)
     historian.commit()
-    return {stage: sequences(tmp_path / "whole", stage) for stage in Stage}
+    return {stage: sequences(tables, stage) for stage in Stage}
 
 
 @pytest.mark.parametrize("tables_before", range(4))
 @pytest.mark.parametrize("after_the_write", [False, True])
-def test_kill_in_the_middle_of_a_commit(tmp_path, streams, whole, monkeypatch, tables_before, after_the_write):
-    root, calls, real = tmp_path / "t", [], module.write_deltalake
+def test_kill_in_the_middle_of_a_commit(tables, streams, whole, monkeypatch, tables_before, after_the_write):
+    calls, real = [], module.write_deltalake
 
     def write(*args, **kwargs):
         calls.append(args)
@@ -75,26 +78,26 @@ def test_kill_in_the_middle_of_a_commit(tmp_path, streams, whole, monkeypatch, t
             raise Killed
 
     monkeypatch.setattr(module, "write_deltalake", write)
-    first = Historian(str(root), STORE)
+    first = tables.historian(STORE)
     feed(first, streams)
     with pytest.raises(Killed):
         first.commit()
     monkeypatch.undo()
-    again = Historian(str(root), STORE)
+    again = tables.historian(STORE)
     assert sum(position > 0 for position in again.positions().values()) == tables_before + after_the_write
     feed(again, streams)
     again.commit()
-    assert {stage: sequences(root, stage) for stage in Stage} == whole
+    assert {stage: sequences(tables, stage) for stage in Stage} == whole
 
 
-def test_lost_answer_of_a_commit_is_tried_again_in_the_same_process(tmp_path, streams, whole, monkeypatch):
+def test_lost_answer_of_a_commit_is_tried_again_in_the_same_process(tables, streams, whole, monkeypatch):
     real = module.write_deltalake
 
     def write(*args, **kwargs):
         real(*args, **kwargs)
         raise OSError("connection reset")
 
-    historian = Historian(str(tmp_path / "t"), STORE)
+    historian = tables.historian(STORE)
     feed(historian, streams)
     monkeypatch.setattr(module, "write_deltalake", write)
     with pytest.raises(StoreError, match=r"raw .* rows wait.*connection reset"):
@@ -104,25 +107,25 @@ def test_lost_answer_of_a_commit_is_tried_again_in_the_same_process(tmp_path, st
     monkeypatch.undo()
     historian.commit()
     assert historian.buffered_rows == 0
-    assert {stage: sequences(tmp_path / "t", stage) for stage in Stage} == whole
+    assert {stage: sequences(tables, stage) for stage in Stage} == whole
 
 
-def test_blocks_that_cover_half_of_what_is_stored(tmp_path):
+def test_blocks_that_cover_half_of_what_is_stored(tables):
     messages = telemetry(100)
-    first, second = Historian(str(tmp_path), STORE), Historian(str(tmp_path), STORE)
+    first, second = tables.historian(STORE), tables.historian(STORE)
     for message in messages[:6]:
         message.add_to(first)
     for message in messages:
         message.add_to(second)
     first.commit()
     assert second.commit() == {"TELEMETRY": 10}
-    assert sequences(tmp_path) == dict.fromkeys(range(1, 11), 60)
+    assert sequences(tables) == dict.fromkeys(range(1, 11), 60)
 
 
-def test_paused_instance_writes_on_its_old_snapshot(tmp_path, monkeypatch):
+def test_paused_instance_writes_on_its_old_snapshot(tables, monkeypatch):
     """The other one commits between this one's snapshot and its write; the same version would be accepted twice."""
     messages, real = telemetry(40), module.write_deltalake
-    first, second = Historian(str(tmp_path), STORE), Historian(str(tmp_path), STORE)
+    first, second = tables.historian(STORE), tables.historian(STORE)
     for message in messages:
         message.add_to(first)
         message.add_to(second)
@@ -134,22 +137,22 @@ def test_paused_instance_writes_on_its_old_snapshot(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "write_deltalake", paused)
     assert first.commit() == {"TELEMETRY": 4}
-    assert sequences(tmp_path) == dict.fromkeys(range(1, 5), 60)
+    assert sequences(tables) == dict.fromkeys(range(1, 5), 60)
 
 
-def test_message_delivered_twice(tmp_path):
-    historian = Historian(str(tmp_path), STORE)
+def test_message_delivered_twice(tables):
+    historian = tables.historian(STORE)
     messages = telemetry(30)
     for message in (*messages, *messages):
         message.add_to(historian)
     historian.commit()
     messages[1].add_to(historian)
     assert historian.commit() == {}
-    assert sequences(tmp_path) == dict.fromkeys(range(1, 4), 60)
+    assert sequences(tables) == dict.fromkeys(range(1, 4), 60)
 
 
-def test_ticks_move_the_position_only_with_rows(tmp_path):
-    historian = Historian(str(tmp_path), STORE)
+def test_ticks_move_the_position_only_with_rows(tables):
+    historian = tables.historian(STORE)
     for message in (tick(Stage.TELEMETRY, 1), tick(Stage.TELEMETRY, 2)):
         assert message.add_to(historian) is None
     assert not historian.due(NOW)
@@ -159,8 +162,8 @@ def test_ticks_move_the_position_only_with_rows(tmp_path):
     assert historian.commit() == {"TELEMETRY": 4}
 
 
-def test_blocks_added_while_a_commit_runs(tmp_path, monkeypatch):
-    historian, messages, real = Historian(str(tmp_path), STORE), telemetry(60), module.write_deltalake
+def test_blocks_added_while_a_commit_runs(tables, monkeypatch):
+    historian, messages, real = tables.historian(STORE), telemetry(60), module.write_deltalake
     started, go_on = threading.Event(), threading.Event()
 
     def slow(*args, **kwargs):
@@ -181,14 +184,14 @@ def test_blocks_added_while_a_commit_runs(tmp_path, monkeypatch):
     thread.join()
     assert historian.buffered_rows == 3 * 60
     historian.commit()
-    assert sequences(tmp_path) == dict.fromkeys(range(1, 7), 60)
+    assert sequences(tables) == dict.fromkeys(range(1, 7), 60)
 
 
 CHILD = """
-import sys
+import json, sys
 from tests.history.conftest import STORE, telemetry
 from wheeltapper_workers.history.historian import Historian
-historian = Historian(sys.argv[1], STORE)
+historian = Historian(sys.argv[1], STORE, storage_options=json.loads(sys.argv[2]))
 position = historian.positions()["TELEMETRY"]
 for message in telemetry(2000):
     if message.sequence > position:
@@ -198,13 +201,12 @@ for message in telemetry(2000):
 """
 
 
-def test_process_killed_while_it_writes(tmp_path):
+def test_process_killed_while_it_writes(tables):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", CHILD, tables.root, json.dumps(tables.options)]
     acknowledged = 0
     for run in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
-        ) as child:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
             for line in child.stdout:
                 acknowledged = int(line)
                 if run < 3 and acknowledged >= (run + 1) * 8:
@@ -214,31 +216,31 @@ def test_process_killed_while_it_writes(tmp_path):
                 if acknowledged >= 40:
                     child.kill()
                     break
-        found = sequences(tmp_path)
+        found = sequences(tables)
         assert len(found) >= acknowledged, "what was said to be stored is stored"
         assert found == dict.fromkeys(range(1, len(found) + 1), 60)
 
 
-def test_sequences_grow_past_a_compaction(tmp_path, monkeypatch):
+def test_sequences_grow_past_a_compaction(tables, monkeypatch):
     monkeypatch.setattr(module, "COMPACT_FILES", 5)
-    historian, messages = Historian(str(tmp_path), STORE), telemetry(100)
+    historian, messages = tables.historian(STORE), telemetry(100)
     for message in messages[:8]:
         message.add_to(historian)
         historian.commit()
-    other = Historian(str(tmp_path), STORE)
+    other = tables.historian(STORE)
     assert other.compact() == ["raw"]
     assert other.compact() == [], "one file a partition is as few as there can be"
     for message in messages[8:]:
         message.add_to(historian)
         historian.commit()
     assert historian.positions()["TELEMETRY"] == 10
-    assert sequences(tmp_path) == dict.fromkeys(range(1, 11), 60)
-    assert len(Store(str(tmp_path)).open("northwater", "raw").file_uris()) == 3
+    assert sequences(tables) == dict.fromkeys(range(1, 11), 60)
+    assert len(tables.store.open("northwater", "raw").file_uris()) == 3
 
 
-def test_commit_while_files_are_merged(tmp_path, monkeypatch):
+def test_commit_while_files_are_merged(tables, monkeypatch):
     monkeypatch.setattr(module, "COMPACT_FILES", 2)
-    historian, messages = Historian(str(tmp_path), STORE), telemetry(300)
+    historian, messages = tables.historian(STORE), telemetry(300)
     done = threading.Event()
 
     def merge():
@@ -254,11 +256,11 @@ def test_commit_while_files_are_merged(tmp_path, monkeypatch):
     finally:
         done.set()
         thread.join()
-    assert sequences(tmp_path) == dict.fromkeys(range(1, 31), 60)
+    assert sequences(tables) == dict.fromkeys(range(1, 31), 60)
 
 
-def test_due_by_rows_and_by_time(tmp_path):
-    historian = Historian(str(tmp_path), STORE.model_copy(update={"commit_rows": 100}))
+def test_due_by_rows_and_by_time(tables):
+    historian = tables.historian(STORE.model_copy(update={"commit_rows": 100}))
     first, second = telemetry(20)
     assert not historian.due(NOW)
     first.add_to(historian)
@@ -271,8 +273,8 @@ def test_due_by_rows_and_by_time(tmp_path):
     assert not historian.due(NOW + 99 * SECOND)
 
 
-def test_memory_is_bounded_and_freed(tmp_path):
-    historian = Historian(str(tmp_path), STORE, max_bytes=10_000)
+def test_memory_is_bounded_and_freed(tables):
+    historian = tables.historian(STORE, max_bytes=60_000)
     messages = telemetry(100)
     added = 0
     while not historian.full:
@@ -284,8 +286,8 @@ def test_memory_is_bounded_and_freed(tmp_path):
     assert not historian.full
 
 
-def test_columns_of_two_pipelines_meet_in_one_table(tmp_path, flow):
-    historian = Historian(str(tmp_path), STORE)
+def test_columns_of_two_pipelines_meet_in_one_table(tables, flow):
+    historian = tables.historian(STORE)
     flow[Stage.FEATURES][0].add_to(historian)
     historian.commit()
     batch = module.read_entry(
@@ -297,7 +299,7 @@ def test_columns_of_two_pipelines_meet_in_one_table(tmp_path, flow):
     )
     assert historian.add(Stage.FEATURES, 2, 2, "features.northwater.r.pump.s0.w", renamed) is None
     historian.commit()
-    table = stored(tmp_path, Stage.FEATURES)
+    table = stored(tables, Stage.FEATURES)
     old, new = (table.filter(pc.equal(table["block_sequence"], sequence)) for sequence in (1, 2))
     assert old["flow_level"].null_count == old.num_rows, "a feature the pipeline does not have is null, not NaN"
     assert new["mode_"].to_pylist() == [row[0] for row in batch.batch["values"].to_pylist()]
@@ -305,9 +307,9 @@ def test_columns_of_two_pipelines_meet_in_one_table(tmp_path, flow):
     assert new["features"][0].as_py() == names
 
 
-def test_event_of_another_table_does_not_hold_up_the_rest(tmp_path, monkeypatch):
+def test_event_of_another_table_does_not_hold_up_the_rest(tables, monkeypatch):
     """One table that cannot be written leaves the others current."""
-    historian, real = Historian(str(tmp_path), STORE), module.write_deltalake
+    historian, real = tables.historian(STORE), module.write_deltalake
 
     def write(table, *args, **kwargs):
         if table.table_uri.rstrip("/").endswith("raw"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pyarrow as pa
 import pytest
 
@@ -39,6 +41,17 @@ def test_anything_but_reading_the_tables_is_refused(plant, sql):
     with pytest.raises(QueryError):
         query(plant, sql)
     assert secret.num_rows == 1
+
+
+def test_files_that_are_no_part_of_the_asked_tables_are_refused(plant, tmp_path):
+    """The engine may open the files of the tables, and so nothing beside them."""
+    store = Store(plant)
+    beside = store.path("northwater", "raw/_delta_log/00000000000000000000.json")
+    other = shutil.copy(store.paths("northwater", "raw")[0], tmp_path / "other.parquet")
+    assert column(query(plant, "SELECT count(*) > 0 AS n FROM raw"), "n") == [True]
+    for call in (f"read_text('{beside}')", f"read_parquet('{other}')"):
+        with pytest.raises(QueryError, match="disabled"):
+            query(plant, f"FROM raw, {call} LIMIT 1")
 
 
 def test_mistakes_are_told_with_what_was_meant(plant):

@@ -45,7 +45,9 @@ def test_rows_of_all_files_thrown_about(live, tmp_path):
     """An engine that rewrote the tables kept every row and no order."""
     keep(live, str(tmp_path), every=7)
     random = np.random.default_rng(3)
-    for table in TABLES:
+    filled = [table for table in TABLES if Store(str(tmp_path)).open(LINE.tenant, table) is not None]
+    assert len(filled) > 5
+    for table in filled:
         rewrite(str(tmp_path), table, lambda rows: rows.take(random.permutation(rows.num_rows)))
     again(tmp_path)
 

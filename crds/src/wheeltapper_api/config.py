@@ -234,10 +234,20 @@ class LineConfig(Model):
     models: list[ModelConfig]
 
 
+class TablesConfig(Model):
+    """Where a tenant's tables are, if not where the installation keeps them. The keys are in the Secret, never here."""
+
+    url: str
+    endpoint: str | None = None
+    region: str
+    secret: str | None = None
+
+
 class StoreConfig(Model):
-    """What the historian keeps."""
+    """What the historian keeps, and where."""
 
     tenant: str
+    place: TablesConfig | None = None
     lines: list[LineConfig]
     commit_every_ns: int
     commit_rows: int

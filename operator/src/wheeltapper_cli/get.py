@@ -18,6 +18,7 @@ from wheeltapper_api.wire import STATUS_BUCKET, Alert
 from wheeltapper_cli import live, view
 from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.installation import STATE, access_of_running
+from wheeltapper_cli.places import Place, explained, place, tenants
 from wheeltapper_cli.reporters import twin_table
 from wheeltapper_cli.view import TwinRow
 from wheeltapper_workers.history import query as tables
@@ -98,10 +99,9 @@ def trace(alert: str, state: Path, tenant: str | None, output: str) -> None:
     Examples:
       wheeltapper trace p-103-bearing-wear
     """
-    try:
-        found = trace_alert(str(_tables(state)), tenant or _only_tenant(state), alert)
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
+    with explained():
+        where = place(state, tenant)
+        found = trace_alert(where.root, where.tenant, alert, storage_options=where.options)
     click.echo(found.model_dump_json() if output == "json" else render_text(found))
 
 
@@ -118,14 +118,11 @@ def query(sql: str | None, state: Path, tenant: str | None, output: str) -> None
       wheeltapper query "SELECT asset, max(score) FROM scores GROUP BY asset"
       wheeltapper query "SELECT window_end, vibration_de_level FROM features WHERE asset = 'p-103' LIMIT 10"
     """
-    root = str(_tables(state))
-    try:
+    with explained():
         if sql is None:
-            click.echo(_tables_text(root))
+            click.echo(_tables_text([place(state, name) for name in ([tenant] if tenant else tenants(state))]))
             return
-        result = tables.query(root, sql, tenant)
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
+        result = _query(state, sql, tenant)
     rows = _plain(result)
     if output == "json":
         click.echo(json.dumps(rows, default=str))
@@ -163,12 +160,14 @@ async def _live_alerts(access: dict[str, tuple[str, Path]]) -> list[Alert]:
     return found
 
 
+@explained()
 def _stored_twins(state: Path) -> list[TwinRow]:
     """Twins as the tables know them: nothing is fresh any more."""
     rows: dict[tuple[str, str], TwinRow] = {}
-    for tenant in _tenants(state):
+    for tenant in tenants(state):
+        where = place(state, tenant)
         try:
-            scores = tables.latest_scores(str(_tables(state)), tenant).to_pylist()
+            scores = tables.latest_scores(where.root, tenant, storage_options=where.options).to_pylist()
         except QueryError:
             continue
         for score in scores:
@@ -182,34 +181,28 @@ def _stored_twins(state: Path) -> list[TwinRow]:
     return [rows[key] for key in sorted(rows)]
 
 
+@explained()
 def _stored_alerts(state: Path) -> list[Alert]:
-    return [e.data for tenant in _tenants(state) for e in tables.alerts(str(_tables(state)), tenant)]
+    places = [place(state, tenant) for tenant in tenants(state)]
+    return [e.data for p in places for e in tables.alerts(p.root, p.tenant, storage_options=p.options)]
 
 
-def _tables(state: Path) -> Path:
-    folder = state / "tables"
-    if not folder.is_dir():
-        raise InvalidInputError(f"There are no tables in {state}; start with wheeltapper up, or name it with --state")
-    return folder
+def _query(state: Path, sql: str, tenant: str | None) -> pa.Table:
+    """Without a tenant the tables of all, if they are in one place."""
+    places = [place(state, name) for name in ([tenant] if tenant else tenants(state))]
+    if len({found.root for found in places}) > 1:
+        raise InvalidInputError("The tenants' tables are in several places; choose one with --tenant")
+    only = places[0].tenant if len(places) == 1 else None
+    return tables.query(places[0].root, sql, only, storage_options=places[0].options)
 
 
-def _tenants(state: Path) -> list[str]:
-    return sorted(entry.name for entry in _tables(state).iterdir() if entry.is_dir())
-
-
-def _only_tenant(state: Path) -> str:
-    names = _tenants(state)
-    if len(names) != 1:
-        raise InvalidInputError(f"There are several tenants ({', '.join(names)}); choose one with --tenant")
-    return names[0]
-
-
-def _tables_text(root: str) -> str:
+def _tables_text(places: list[Place]) -> str:
     lines = []
-    for table in tables.tables_info(root):
-        lines.append(f"{table.name}  ({', '.join(f'{n}: {rows:,} rows' for n, rows in table.rows.items())})")
-        lines.extend(f"  {column.name:28} {column.kind:22} {column.meaning}" for column in table.columns)
-    return "\n".join(lines) or f"No data yet in {root}"
+    for found in places:
+        for table in tables.tables_info(found.root, found.tenant, storage_options=found.options):
+            lines.append(f"{table.name}  ({', '.join(f'{n}: {rows:,} rows' for n, rows in table.rows.items())})")
+            lines.extend(f"  {column.name:28} {column.kind:22} {column.meaning}" for column in table.columns)
+    return "\n".join(lines)
 
 
 def _plain(result: pa.Table) -> list[dict[str, Any]]:

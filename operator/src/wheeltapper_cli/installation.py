@@ -13,6 +13,7 @@ import click
 from wheeltapper_api.config import Role, WorkerConfig
 from wheeltapper_api.plan import Plan
 from wheeltapper_cli.errors import CommandError
+from wheeltapper_cli.places import remember
 from wheeltapper_edge.substrates.processes import ProcessSubstrate, SubstrateError
 from wheeltapper_edge.substrates.processes.files import running
 
@@ -42,7 +43,7 @@ class Installation:
     """
 
     def __init__(self, state: Path, plan: Plan, extra: tuple[dict[str, Any], ...], tell: Callable[[str], None]) -> None:
-        self._plan, self._extra, self._tell = plan, extra, tell
+        self._plan, self._extra, self._tell, self._state = plan, extra, tell, state
         with _explained():
             self._substrate = ProcessSubstrate(state)
         self._collecting = False
@@ -63,6 +64,7 @@ class Installation:
         self._tell("Starting the backbone")
         with _explained():
             await self._substrate.start(self._plan.tenants)
+        remember(self._state, self.configs)
         self._tell("Starting the workers")
         await self._apply()
 
@@ -82,6 +84,7 @@ class Installation:
         with _explained():
             await self._substrate.ensure(plan.tenants)
         self._plan = plan
+        remember(self._state, self.configs)
         await self._apply()
 
     def problems(self) -> list[str]:

@@ -22,9 +22,9 @@ from wheeltapper_api.parsing import DocumentError
 from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.get import OUTPUT, TENANT
 from wheeltapper_cli.installation import STATE
+from wheeltapper_cli.places import Place, explained, place
 from wheeltapper_operator.compile.lines import model_config
 from wheeltapper_workers.history.compare import Difference
-from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.replay import Replay, Which
 from wheeltapper_workers.history.replay import replay as replay_alert
 from wheeltapper_workers.history.whatif import AlertSpan, WhatIf, what_if
@@ -72,34 +72,21 @@ def replay(context: click.Context, /, alert: str | None, state: Path, tenant: st
       wheeltapper replay --twin p-103 --from 2026-03-01 --to 2026-03-08 --model bearing-wear.yaml
       wheeltapper replay --twin p-103 --from 2026-03-01 --to 2026-03-08 --policy stricter.yaml
     """
-    tables, tenant = _place(state, tenant)
-    try:
+    with explained():
+        where = place(state, tenant)
         if alert and not any(options[name] for name in ("twin", "start", "end", "model", "policy")):
-            same = _again(tables, tenant, alert, options["event"], options["output"])
+            same = _again(where, alert, options["event"], options["output"])
         elif options["twin"] and not alert:
-            same = _tried(tables, tenant, options)
+            same = _tried(where, options)
         else:
             raise InvalidInputError(
                 "Name an alert, or a twin with --twin, --from and --to; wheeltapper get alerts --all"
             )
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
     if not same:
         context.exit(1)
 
 
-def _place(state: Path, tenant: str | None) -> tuple[str, str]:
-    """Folder of the tables, and the tenant."""
-    folder = state / "tables"
-    if not folder.is_dir():
-        raise InvalidInputError(f"There are no tables in {state}; start with wheeltapper up, or name it with --state")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    if tenant is None and len(names) != 1:
-        raise InvalidInputError(f"There are several tenants ({', '.join(names)}); choose one with --tenant")
-    return str(folder), tenant or names[0]
-
-
-def _again(tables: str, tenant: str, alert: str, which: Which, output: str) -> bool:
+def _again(where: Place, alert: str, which: Which, output: str) -> bool:
     began = told = time.monotonic()
 
     def progress(done: int, last: int) -> None:
@@ -108,7 +95,7 @@ def _again(tables: str, tenant: str, alert: str, which: Which, output: str) -> b
             told = time.monotonic()
             click.echo(f"Block {done:,} of {last:,} after {told - began:.0f} s", err=True)
 
-    found = replay_alert(tables, tenant, alert, which=which, progress=progress)
+    found = replay_alert(where.root, where.tenant, alert, which=which, progress=progress, storage_options=where.options)
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_text(found)))
     return found.same
 
@@ -142,7 +129,7 @@ def _difference(hop: str, first: Difference) -> Iterator[str]:
     yield f"    replayed  {first.replayed[:200]}"
 
 
-def _tried(tables: str, tenant: str, options: dict[str, Any]) -> bool:
+def _tried(where: Place, options: dict[str, Any]) -> bool:
     if not options["start"] or not options["end"]:
         raise InvalidInputError("Give the period with --from and --to, such as --from 2026-03-01 --to 2026-03-08")
     start, end = _moment(options["start"], "--from"), _moment(options["end"], "--to")
@@ -156,7 +143,7 @@ def _tried(tables: str, tenant: str, options: dict[str, Any]) -> bool:
             config = _with_model(config, model, options["model"])
         return config if policy is None else _with_policy(config, policy, model.name if model else None)
 
-    found = what_if(tables, tenant, options["twin"], start, end, change)
+    found = what_if(where.root, where.tenant, options["twin"], start, end, change, storage_options=where.options)
     click.echo(found.model_dump_json() if options["output"] == "json" else "\n".join(_alerts_text(found)))
     return not (found.only_before or found.only_after or found.changed)
 

@@ -59,7 +59,7 @@ def make_parts(environment: Environment, client: Client, config: WorkerConfig) -
         store = CheckpointStore(environment.state / "checkpoints", key)
         parts[key] = resolve_name(_COLLECTOR)(client, collector, make_source, store)
     if config.store is not None:
-        parts["store"] = resolve_name(_RECORDER)(client, environment.tables, config.store)
+        parts["store"] = resolve_name(_RECORDER)(client, environment.tables, config.store, environment.secrets)
     return parts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from wheeltapper_api.fields import Duration, Model, Name, Size, Title
 from wheeltapper_api.kinds.meta import AGE_COLUMN, READY_COLUMNS, Column, CustomResource, ListSet, Resource, Status
@@ -30,6 +30,25 @@ class Retention(Model):
     events: Duration = "3650d"
     around_incidents: Duration = "1825d"
     """Raw data around an alert, however old the rest may get."""
+
+
+class TableStorage(Model):
+    """An object store that speaks S3, where the tenant's tables are."""
+
+    url: Annotated[
+        str,
+        StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*$", max_length=512),
+    ]
+    """Bucket and prefix, such as s3://plant-data/tables. The tenant's tables lie in a folder of its name there."""
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+$", max_length=253)] | None = None
+    """Address of the server, such as https://s3.example.com; left out, AWS's own for the region. Over http:// anyone
+    on the way can read the data."""
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", min_length=1, max_length=64)] = "us-east-1"
+    """Region of the bucket; a server of your own mostly has none, and takes any."""
+    credentials_ref: Name | None = None
+    """Secret with the keys accessKeyId and secretAccessKey, and where they are needed sessionToken and ca, the
+    certificate of the authority that the endpoint's own certificate is signed by. Without a Secret the process's own
+    identity counts, such as a service account's."""
 
 
 class Freshness(Model):
@@ -82,6 +101,8 @@ class TenantPolicySpec(Model):
     """The tenant's namespace; left out, it has the policy's name."""
     limits: Limits = Limits()
     retention: Retention = Retention()
+    storage: TableStorage | None = None
+    """Where the tables are; left out, where the installation keeps them."""
     freshness: Freshness = Freshness()
     alerting: Alerting = Alerting()
     library: Library = Library()

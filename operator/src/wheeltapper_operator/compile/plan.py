@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from operator import is_, itemgetter
 
 from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
-from wheeltapper_api.config import AssetConfig, CollectorConfig, LineConfig, Role, SeriesConfig, WorkerConfig
+from wheeltapper_api.config import (
+    AssetConfig,
+    CollectorConfig,
+    LineConfig,
+    Role,
+    SeriesConfig,
+    TablesConfig,
+    WorkerConfig,
+)
 from wheeltapper_api.fields import duration_ns, size_bytes
 from wheeltapper_api.kinds import AssetTwin, Plant, Resource
 from wheeltapper_api.plan import Plan, TenantPlan
@@ -116,7 +124,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _tenant_plan(tenant: Tenant, lines: list[LineConfig], collectors: list[CollectorConfig]) -> TenantPlan:
-    workers = place(tenant.name, lines, collectors)
+    workers = place(tenant.name, lines, collectors, _tables(tenant))
     return TenantPlan(
         tenant=tenant.name,
         namespace=tenant.namespace,
@@ -194,7 +202,19 @@ def _streams(tenant: Tenant) -> list[StreamDefinition]:
     ]
 
 
+def _tables(tenant: Tenant) -> TablesConfig | None:
+    storage = tenant.policy.spec.storage
+    if storage is None:
+        return None
+    return TablesConfig(
+        url=storage.url, endpoint=storage.endpoint, region=storage.region, secret=storage.credentials_ref
+    )
+
+
 def _deployment(tenant: Tenant, worker: WorkerConfig) -> dict[str, object]:
-    secrets = sorted({collector.secret for collector in worker.collectors if collector.secret})
+    named = [collector.secret for collector in worker.collectors]
+    if worker.store is not None and worker.store.place is not None:
+        named.append(worker.store.place.secret)
+    secrets = sorted({name for name in named if name})
     order = min(_STOP_ORDER[role] for role in worker.roles)
     return deployment(tenant.name, tenant.namespace, worker.worker, secrets, order)

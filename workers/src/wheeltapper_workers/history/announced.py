@@ -29,6 +29,7 @@ _US_PER_DAY: Final = 86_400 * 10**6
 _LATEST_US: Final = 253_402_300_799 * 10**6
 """The end of the year 9999, beyond which no table can tell a time."""
 _GENERATION_LENGTH: Final = 64
+_CONFIGS_ID: Final = f"wheeltapper-historian/{CONFIGS}"
 _WRITER: Final = WriterProperties(compression="ZSTD", compression_level=3)
 
 
@@ -58,7 +59,7 @@ class Announcements:
     """Writes both tables of a tenant. It blocks, and belongs in the thread that commits."""
 
     def __init__(self, store: Store, tenant: str) -> None:
-        self._store, self._tenant = store, tenant
+        self.store, self._tenant = store, tenant
         self._waiting: dict[str, LineConfig] = {}
         self._kept: set[str] = set()
 
@@ -86,7 +87,7 @@ class Announcements:
             missing = {generation: config for generation, config in waiting.items() if generation not in there}
             return _config_rows(missing, time.time_ns() // 1000), version + 1
 
-        self._append(CONFIGS, f"wheeltapper-historian/{CONFIGS}", rows)
+        self._append(CONFIGS, _CONFIGS_ID, rows)
         self._kept |= set(waiting)
         for generation in waiting:
             self._waiting.pop(generation, None)
@@ -114,12 +115,12 @@ class Announcements:
                     changes.append(tick)
             return _tick_rows(stage, changes), last
 
-        self._append(TICKS, f"wheeltapper-historian/{TICKS}/{stage.stream}", rows)
+        self._append(TICKS, _ticks_id(stage), rows)
 
     def _append(self, name: str, app_id: str, make: Callable[[DeltaTable, int], tuple[pa.Table, int]]) -> None:
         """Append what ``make`` says on a snapshot, together with a version of the application; nothing if no rows."""
         for _ in range(_ATTEMPTS):
-            table = self._store.create(self._tenant, name)
+            table = self.store.create(self._tenant, name)
             rows, version = make(table, table.transaction_version(app_id) or 0)
             if not rows.num_rows:
                 return
@@ -133,6 +134,15 @@ class Announcements:
         raise CommitFailedError(
             f"others wrote {name} {_ATTEMPTS} times in between; only one historian may serve a tenant"
         )
+
+
+def writers(name: str) -> list[str]:
+    """Names under which one of the two tables is committed to."""
+    return [_CONFIGS_ID] if name == CONFIGS else [_ticks_id(stage) for stage in Stage]
+
+
+def _ticks_id(stage: Stage) -> str:
+    return f"wheeltapper-historian/{TICKS}/{stage.stream}"
 
 
 def _present(table: DeltaTable, stage: Stage) -> dict[Line, str]:

@@ -6,91 +6,47 @@ so a crash at any point leaves the two agreeing. Each stream feeds one table, so
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 
 from wheeltapper_api.config import StoreConfig
 from wheeltapper_api.wire import HEADER_TICK, Line, Stage
-from wheeltapper_workers.history.announced import Announcements, ToldTick, read_tick
+from wheeltapper_workers.history.announced import Announcements, ToldTick, read_tick, writers
+from wheeltapper_workers.history.aside import keep_bad, keep_gaps, kept_gaps
+from wheeltapper_workers.history.merging import files_of, merge, merge_id, most_rows, plan, spared
+from wheeltapper_workers.history.pending import BadBlock, Pending
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
-from wheeltapper_workers.history.tables import CONFIGS, QUARANTINE, TABLE_OF, TABLES, Store
+from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
+from wheeltapper_workers.history.streams import Gap, ReadUpTo
+from wheeltapper_workers.history.sweeping import sweep
+from wheeltapper_workers.history.tables import CONFIGS, TABLE_OF, TABLES, UNREAD, Store
 from wheeltapper_workers.runtime.line import line_generation
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 256 * 2**20
 """Buffered at most; beyond it the historian is full, and its reader has to wait for a commit."""
-COMPACT_FILES: Final = 150
-"""A commit costs 19 ms with 250 live files and 138 ms with 2,000."""
-COMPACTED_BYTES: Final = 96 * 2**20
-"""A file of this size is large enough to be left alone."""
+PORTION_BYTES: Final = 8 * 2**20
+"""Written in one commit at most; as rows of a table, names spelled out and sorted, it is many times as much."""
+COMPACT_FILES: Final = 30
+"""A commit costs 19 ms with 250 live files and 138 ms with 2,000; reading a series, a row group for every file."""
 QUARANTINE_FILES: Final = 1000
 """Bad blocks kept aside at most; a source gone mad must not fill the disk."""
 _ATTEMPTS: Final = 5
+# Beside the position a commit keeps when its last message was published, and when the stream was made: microseconds.
+_PUBLISHED: Final = "/published"
+_MADE: Final = "/made"
 _WRITER: Final = WriterProperties(compression="ZSTD", compression_level=3)
 
 
 class StoreError(Exception):
     """The tables could not be written. Nothing is lost: the rows wait, and the commit may be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadBlock:
-    """A message that could not be read as what its stream should hold."""
-
-    stage: Stage
-    sequence: int
-    published_ns: int
-    subject: str
-    reason: str
-    payload: bytes
-
-    def __str__(self) -> str:
-        """Say what is wrong, where it is kept, and what to do."""
-        return (
-            f"{self.stage.stream} {self.sequence} on {self.subject} was not stored: {self.reason}. It is kept in the "
-            f"folder {QUARANTINE}; see which writer published it"
-        )
-
-
-@dataclass(slots=True)
-class Buffer:
-    """What waits for the commit of one table."""
-
-    entries: list[Entry] = field(default_factory=list)
-    bad: list[BadBlock] = field(default_factory=list)
-    ticks: list[ToldTick] = field(default_factory=list)
-    """Those that may have changed a line's config."""
-    last: int = 0
-    """Sequence of the last message of the stream that was added, of whatever kind."""
-
-    @property
-    def rows(self) -> int:
-        """Rows that wait; a bad block or tick counts as one, since it too has to be written."""
-        rows: int = sum(entry.batch.num_rows for entry in self.entries)
-        return rows + len(self.bad) + len(self.ticks)
-
-    @property
-    def size(self) -> int:
-        """Bytes that wait."""
-        size: int = sum(entry.batch.nbytes for entry in self.entries)
-        return size + sum(len(block.payload) for block in self.bad)
-
-    def before(self, later: Buffer) -> Buffer:
-        """Both, in order."""
-        return Buffer(
-            self.entries + later.entries, self.bad + later.bad, self.ticks + later.ticks, max(self.last, later.last)
-        )
 
 
 class Historian:
@@ -109,10 +65,12 @@ class Historian:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._store, self._config, self._max_bytes = Store(root, storage_options), config, max_bytes
-        self._buffers = {stage: Buffer() for stage in Stage}
+        self._waiting = {stage: Pending() for stage in Stage}
+        self._gaps: list[Gap] = []
         self._rows = self._bytes = 0
         self._waiting_since_ns: int | None = None
         self._tables: dict[Stage, DeltaTable] = {}
+        self._made_us: dict[Stage, int] = {}
         self._told: dict[tuple[Stage, Line], str] = {}
         """Generation of the last tick that was added."""
         self._announcements = Announcements(self._store, config.tenant)
@@ -124,6 +82,31 @@ class Historian:
         """Follow another config; what is buffered stays."""
         self._config = config
         self._announcements.want(config.lines, line_generation)
+
+    def use(self, store: Store) -> None:
+        """Go on with the same tables opened anew, as with other keys; what is buffered stays."""
+        with self._committing:
+            self._store = self._announcements.store = store
+            self._tables.clear()
+
+    def follow(self, stage: Stage, made_us: int) -> None:
+        """Keep with the position when the stream was made that it counts in, in microseconds since 1970."""
+        self._made_us[stage] = made_us
+
+    def forget(self, stage: Stage, since_us: int) -> None:
+        """Let go of what was published since then: another stream of the same name holds it."""
+        with self._guard:
+            waiting = self._waiting[stage]
+            own = [entry for entry in waiting.entries if entry.published_ns < since_us * 1000]
+            kept = waiting.until(own[-1])[0] if own else Pending()
+            self._rows -= waiting.rows - kept.rows
+            self._bytes -= waiting.size - kept.size
+            self._waiting[stage] = kept
+
+    def missed(self, gap: Gap) -> None:
+        """Keep with the next commit that messages are missing; does no I/O."""
+        with self._guard:
+            self._gaps.append(gap)
 
     def add(
         self,
@@ -149,9 +132,9 @@ class Historian:
             What is wrong with the message, for the log and the status. It is kept aside, and the position moves on.
         """
         headers = headers or {}
-        if sequence <= self._buffers[stage].last:
+        if sequence <= self._waiting[stage].last:
             return None
-        added, bad = Buffer(last=sequence), None
+        added, bad = Pending(last=sequence, last_ns=published_ns), None
         if HEADER_TICK in headers:
             added.ticks += self._changes(stage, read_tick(sequence, subject, headers))
         else:
@@ -194,14 +177,19 @@ class Historian:
 
         Read the stream from the next one on. This opens the tables, and is meant for the start.
         """
-        found: dict[str, int] = {}
-        for stage in Stage:
-            table = self._store.open(self._config.tenant, TABLE_OF[stage])
-            found[stage.stream] = _covered(table, stage) if table else 0
-        return found
+        return {stream: read.sequence for stream, read in self.read_up_to().items()}
+
+    def read_up_to(self) -> dict[str, ReadUpTo]:
+        """The message of each stream that the tables have last."""
+        tables = {stage: self._store.open(self._config.tenant, TABLE_OF[stage]) for stage in Stage}
+        return {stage.stream: _read_up_to(table, stage) if table else ReadUpTo() for stage, table in tables.items()}
+
+    def gaps(self) -> list[Gap]:
+        """What was gone before it could be stored, ever since the tables began."""
+        return kept_gaps(self._store, self._config.tenant)
 
     def commit(self) -> dict[str, int]:
-        """Write what waits, each table in one commit; returns the positions of the tables written to.
+        """Write what waits; returns the positions of the tables written to.
 
         Raises
         ------
@@ -211,26 +199,17 @@ class Historian:
         written: dict[str, int] = {}
         problems: list[str] = []
         with self._committing:
-            try:
-                self._announcements.keep_configs()
-            except (DeltaError, pa.ArrowException, OSError) as error:
-                problems.append(f"{CONFIGS}: {error}")
-            for stage in Stage:
-                taken = self._take(stage)
-                if not taken.rows:
-                    continue  # ticks that change no config are worth no commit: read again, they change nothing
-                stored = False
+            for what, keep in ((CONFIGS, self._announcements.keep_configs), (UNREAD, self._keep_gaps)):
                 try:
-                    if taken.ticks:
-                        self._announcements.keep_ticks(stage, taken.ticks, taken.last)
-                    if taken.entries or taken.bad:
-                        written[stage.stream] = self._write(stage, taken)
-                    stored = True
-                except (DeltaError, pa.ArrowException, OSError) as error:
+                    keep()
+                except STORAGE_ERRORS as error:
+                    problems.append(f"{what}: {said(error)}")
+            for stage in Stage:
+                try:
+                    self._commit_stage(stage, written)
+                except STORAGE_ERRORS as error:
                     self._tables.pop(stage, None)  # the snapshot may be what is wrong
-                    problems.append(f"{TABLE_OF[stage]} ({taken.rows} rows wait): {error}")
-                finally:
-                    self._settle(stage, taken, stored=stored)
+                    problems.append(f"{TABLE_OF[stage]} ({self._waiting[stage].rows} rows wait): {said(error)}")
         if problems:
             raise StoreError(f"Cannot write under {self._store.root}: {'; '.join(problems)}")
         return written
@@ -238,21 +217,36 @@ class Historian:
     def compact(self) -> list[str]:
         """Merge small files where there are many; returns the tables it was done for.
 
-        Old files stay on disk, since a reader or a late writer may still need them. A conflict with another process
-        means that it is done another time.
+        Old files stay, since a reader or a late writer may still need them. A conflict with another process means that
+        it is done another time.
         """
         done = []
-        for table in TABLES:
-            opened = self._store.open(self._config.tenant, table)
-            if opened is None or mergeable_files(opened) <= COMPACT_FILES:
+        for name in TABLES:
+            table = self._store.open(self._config.tenant, name)
+            if table is None:
+                continue
+            merges = plan(files_of(table), most_rows(pa.schema(table.schema().to_arrow())))
+            if spared(merges) <= COMPACT_FILES:
                 continue
             try:
-                opened.optimize.compact(target_size=COMPACTED_BYTES, max_concurrent_tasks=1, writer_properties=_WRITER)
+                for files in merges:
+                    merge(self._store, self._config.tenant, name, table, files)
+                    table.update_incremental()
             except CommitFailedError as error:
-                log.info("The files of %s are merged another time: %s", table, error)
+                log.info("The files of %s are merged another time: %s", name, error)
             else:
-                done.append(table)
+                done.append(name)
         return done
+
+    def sweep(self) -> int:
+        """Remove files that no table needs any more; returns how many that were. What is committing goes before."""
+        removed = 0
+        for name in TABLES:
+            try:
+                removed += sweep(self._store, self._config.tenant, name, _writers(name))
+            except CommitFailedError as error:
+                log.info("The files of %s are swept another time: %s", name, error)
+        return removed
 
     def _read(
         self, stage: Stage, sequence: int, published_ns: int, subject: str, payload: Any, headers: Mapping[str, str]
@@ -270,59 +264,75 @@ class Historian:
         self._told[stage, tick.line] = tick.generation
         return [] if before == tick.generation else [tick]
 
-    def _put(self, stage: Stage, added: Buffer) -> None:
-        buffer = self._buffers[stage]
-        buffer.entries.extend(added.entries)
-        buffer.bad.extend(added.bad)
-        buffer.ticks.extend(added.ticks)
-        buffer.last = max(buffer.last, added.last)
+    def _put(self, stage: Stage, added: Pending) -> None:
+        self._waiting[stage].extend(added)
         self._rows += added.rows
         self._bytes += added.size
 
-    def _take(self, stage: Stage) -> Buffer:
+    def _commit_stage(self, stage: Stage, written: dict[str, int]) -> None:
+        """Write what waits for one table, so much at a time that its rows fit in the memory as a table has them."""
+        taken = self._take(stage)
+        while taken.rows:  # ticks that change no config are worth no commit: read again, they change nothing
+            portion, taken = taken.split(PORTION_BYTES)
+            stored = False
+            try:
+                if portion.ticks:
+                    self._announcements.keep_ticks(stage, portion.ticks, portion.last)
+                if portion.entries or portion.bad:
+                    written[stage.stream] = self._write(stage, portion)
+                stored = True
+            finally:
+                self._settle(stage, portion, taken, stored=stored)
+
+    def _take(self, stage: Stage) -> Pending:
         with self._guard:
-            taken = self._buffers[stage]
-            self._buffers[stage] = Buffer(last=taken.last)
+            taken = self._waiting[stage]
+            self._waiting[stage] = Pending(last=taken.last, last_ns=taken.last_ns)
             return taken
 
-    def _settle(self, stage: Stage, taken: Buffer, *, stored: bool) -> None:
+    def _settle(self, stage: Stage, portion: Pending, rest: Pending, *, stored: bool) -> None:
         """Let go of what is stored; put back what is not."""
         with self._guard:
             if stored:
-                self._rows -= taken.rows
-                self._bytes -= taken.size
+                self._rows -= portion.rows
+                self._bytes -= portion.size
                 self._waiting_since_ns = None
             else:
-                self._buffers[stage] = taken.before(self._buffers[stage])
+                for later in (rest, self._waiting[stage]):
+                    portion.extend(later)
+                self._waiting[stage] = portion
 
-    def _write(self, stage: Stage, taken: Buffer) -> int:
+    def _write(self, stage: Stage, portion: Pending) -> int:
         """Write one table, once; returns the position it has then."""
-        self._keep_aside(taken.bad)
+        keep_bad(self._store, self._config.tenant, portion.bad, QUARANTINE_FILES)
         for _ in range(_ATTEMPTS):
             table = self._snapshot(stage)
             covered = _covered(table, stage)
-            if covered >= taken.last:
+            if covered >= portion.last:
                 return covered  # a commit whose answer was lost, or another instance, has stored all of it
-            rows = rows_of(stage, [entry for entry in taken.entries if entry.sequence > covered])
+            rows = rows_of(stage, [entry for entry in portion.entries if entry.sequence > covered])
             try:
-                self._append(table, stage, rows, taken.last)
+                self._append(table, stage, rows, portion)
             except CommitFailedError as error:
                 # Another process wrote since the snapshot. What it covered is seen on the next one.
                 log.info("Wrote %s at the same time as another: %s", TABLE_OF[stage], error)
                 continue
-            return taken.last
+            return portion.last
         raise CommitFailedError(f"others wrote {_ATTEMPTS} times in between; only one historian may serve a tenant")
 
-    def _append(self, table: DeltaTable, stage: Stage, rows: pa.Table, last: int) -> None:
+    def _append(self, table: DeltaTable, stage: Stage, rows: pa.Table, portion: Pending) -> None:
         """Commit rows and position together, on the very snapshot that told what is covered."""
-        properties = CommitProperties(app_transactions=[Transaction(_app_id(stage), last)])
+        versions = {"": portion.last, _PUBLISHED: portion.last_ns // 1000}
+        if stage in self._made_us:
+            versions[_MADE] = self._made_us[stage]
+        told = [Transaction(_app_id(stage, what), version) for what, version in versions.items()]
         write_deltalake(
             table,
             rows,
             mode="append",
             schema_mode="merge",
             writer_properties=_WRITER,
-            commit_properties=properties,
+            commit_properties=CommitProperties(app_transactions=told),
         )
 
     def _snapshot(self, stage: Stage) -> DeltaTable:
@@ -332,38 +342,28 @@ class Historian:
         table.update_incremental()
         return table
 
-    def _keep_aside(self, bad: Iterable[BadBlock]) -> None:
-        """Keep bad blocks as files, named so that a second time overwrites the first."""
-        bad = list(bad)
-        if not bad:
-            return
-        files = self._store.files(self._config.tenant, QUARANTINE)
-        kept = len(files.get_file_info(pafs.FileSelector("", allow_not_found=True)))
-        for block in bad[: max(0, (QUARANTINE_FILES * 2 - kept) // 2)]:
-            name = f"{block.stage.stream}-{block.sequence}"
-            told = {"subject": block.subject, "publishedNs": block.published_ns, "reason": block.reason}
-            _write_file(files, f"{name}.block", block.payload)
-            _write_file(files, f"{name}.json", json.dumps(told).encode())
+    def _keep_gaps(self) -> None:
+        with self._guard:
+            waiting = list(self._gaps)
+        keep_gaps(self._store, self._config.tenant, waiting)
+        with self._guard:
+            del self._gaps[: len(waiting)]
 
 
-def mergeable_files(table: DeltaTable) -> int:
-    """Files that merging would spare: of each partition's small files all but one."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    small = actions.filter(pc.less(actions["size_bytes"], COMPACTED_BYTES))
-    parts = small.group_by([name for name in small.column_names if name.startswith("partition.")])
-    counts = parts.aggregate([([], "count_all")])["count_all"].to_pylist()
-    mergeable: int = sum(counts) - len(counts)
-    return mergeable
+def _writers(name: str) -> list[str]:
+    """Names under which files are committed to a table."""
+    stages = [stage for stage in Stage if TABLE_OF[stage] == name]
+    return [merge_id(name), *([_app_id(stages[0])] if stages else writers(name))]
 
 
-def _app_id(stage: Stage) -> str:
-    return f"wheeltapper-historian/{stage.stream}"
+def _app_id(stage: Stage, what: str = "") -> str:
+    return f"wheeltapper-historian/{stage.stream}{what}"
 
 
 def _covered(table: DeltaTable, stage: Stage) -> int:
     return table.transaction_version(_app_id(stage)) or 0
 
 
-def _write_file(files: pafs.FileSystem, name: str, data: bytes) -> None:
-    with files.open_output_stream(name) as stream:
-        stream.write(data)
+def _read_up_to(table: DeltaTable, stage: Stage) -> ReadUpTo:
+    published, made = (table.transaction_version(_app_id(stage, what)) for what in (_PUBLISHED, _MADE))
+    return ReadUpTo(_covered(table, stage), published, made)

@@ -1,52 +1,96 @@
-"""The historian as a part of a worker: reads all streams of a tenant and commits by time and by size."""
+"""The historian as a part of a worker: reads all streams of a tenant and commits by time and by size.
+
+Storage that is away, full or closed to us holds nobody up: the streams on disk keep what comes, the status says what is
+wrong and what to do, and everything goes on by itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
+import nats.errors
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 
 from wheeltapper_api.config import StoreConfig, WorkerConfig
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history.historian import Historian, StoreError
-from wheeltapper_workers.runtime.jetstream import StreamReader
+from wheeltapper_workers.history.place import PlaceError, open_place
+from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
+from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, made_anew
+from wheeltapper_workers.history.tables import Store
+from wheeltapper_workers.runtime.jetstream import Message, StreamReader
 
 log = logging.getLogger(__name__)
 
 _READ_LIMIT: Final = 64
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
-_COMMITS_BETWEEN_COMPACTIONS: Final = 50
+_ANSWER_SECONDS: Final = 2.0
+_COMMITS_BETWEEN_COMPACTIONS: Final = 25
+_FIRST_SWEEP_SECONDS: Final = 600.0
+_SWEEP_SECONDS: Final = 6 * 3600.0
 
 
 class Recorder:
-    """Keeps what flows through the streams. Its position is in the tables themselves; there is no other checkpoint."""
+    """Keeps what flows through the streams. Its position is in the tables themselves; there is no other checkpoint.
 
-    def __init__(self, client: Client, root: str, config: StoreConfig) -> None:
-        self._client, self._tenant = client, config.tenant
+    Parameters
+    ----------
+    root
+        Folder of the installation's tables, which counts where the tenant has no place of its own.
+    secrets
+        Folder with a folder for each Secret.
+    """
+
+    def __init__(self, client: Client, root: str, config: StoreConfig, secrets: Path) -> None:
+        self._client, self._tenant, self._config = client, config.tenant, config
+        self._root, self._secrets = root, secrets
         self._historian = Historian(root, config)
-        self._positions: dict[str, int] = {}
-        self._commits = self._bad_blocks = 0
+        self._moved = asyncio.Event()
+        self._read: dict[str, ReadUpTo] = {}
+        """Last message read of each stream, whether or not it is stored yet."""
+        self._commits = self._bad_blocks = self._lost = 0
+        self._sweep_at = time.monotonic() + _FIRST_SWEEP_SECONDS
         self._problem = ""
+        self._stream_problems: dict[Stage, str] = {}
 
     async def start(self) -> None:
-        """Learn from the tables where to read on."""
-        self._positions = await asyncio.to_thread(self._historian.positions)
+        """Nothing to take up: the tables may be away, and nobody should have to wait for them."""
 
     async def configure(self, config: WorkerConfig) -> None:
-        """Follow new lines and limits."""
-        if config.store is not None:
-            self._historian.configure(config.store)
+        """Follow new lines and limits, and another place of the tables."""
+        if config.store is None:
+            return
+        if config.store.place != self._config.place:
+            self._moved.set()
+        self._config = config.store
+        self._historian.configure(config.store)
 
     async def run(self) -> None:
-        """Read and commit until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for stage in Stage:
-                group.create_task(self._read(stage))
-            group.create_task(self._commit_when_due())
+        """Read and commit until cancelled; where the tables move, begin again with the new ones."""
+        while True:
+            await self._open()
+            work, moved = asyncio.create_task(self._work()), asyncio.create_task(self._moved.wait())
+            try:
+                await asyncio.wait([work, moved], return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    work.result()
+            finally:
+                work.cancel()
+                moved.cancel()
+                await asyncio.gather(work, moved, return_exceptions=True)
+            await self._commit()  # what is not stored there is read again, since the new tables have nothing yet
+            self._moved.clear()
+            self._historian = Historian(self._root, self._config)
 
     async def stop(self) -> None:
         """Commit what waits."""
@@ -55,26 +99,118 @@ class Recorder:
     def summary(self) -> dict[str, Any]:
         """For the status document."""
         return {
-            "positions": dict(self._positions),
+            "positions": {stream: read.sequence for stream, read in self._read.items()},
             "waitingRows": self._historian.buffered_rows,
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
-            "problem": self._problem,
+            "lostMessages": self._lost,
+            "problem": "; ".join(filter(None, [self._problem, *self._stream_problems.values()])),
         }
 
-    async def _read(self, stage: Stage) -> None:
-        subjects = [f"{stage.value}.{self._tenant}.>"]
-        reader = StreamReader(self._client, stage.stream, subjects, self._positions.get(stage.stream, 0))
+    async def _open(self) -> None:
+        """Learn from the tables where to read on, as soon as they can be reached."""
         while True:
-            for message in await reader.read(_READ_LIMIT):
-                bad = self._historian.add(
-                    stage, message.sequence, message.published_ns, message.subject, message.data, message.headers
-                )
-                if bad is not None:
-                    self._bad_blocks += 1
-                    log.warning("%s", bad)
-            while self._historian.full:  # noqa: ASYNC110 - a commit in a thread ends it; the stream on disk waits
-                await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                await asyncio.to_thread(self._take_up)
+            except (PlaceError, *STORAGE_ERRORS) as error:
+                self._tell(f"Cannot open the tables under {self._url}: {said(error)}; the streams keep what comes")
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._problem = ""
+                return
+
+    def _take_up(self) -> None:
+        self._historian.use(self._store())
+        self._read = self._historian.read_up_to()
+        self._lost = sum(gap.count for gap in self._historian.gaps())
+
+    def _store(self) -> Store:
+        return open_place(self._root, self._config.place, self._secrets)
+
+    @property
+    def _url(self) -> str:
+        return self._config.place.url if self._config.place else self._root
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for stage in Stage:
+                group.create_task(self._follow(stage))
+            group.create_task(self._commit_when_due())
+
+    async def _follow(self, stage: Stage) -> None:
+        """Read a stream for as long as it is the one that the tables have."""
+        subjects = [f"{stage.value}.{self._tenant}.>"]
+        while True:
+            if not await self._same(stage):
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            connections = self._client.stats["reconnects"]
+            reader = StreamReader(self._client, stage.stream, subjects, self._read[stage.stream].sequence)
+            try:
+                while True:
+                    messages = await reader.read(_READ_LIMIT)
+                    # Behind a new connection there may be a server that has lost what was written last.
+                    if (not messages or self._client.stats["reconnects"] != connections) and not await self._same(
+                        stage
+                    ):
+                        break
+                    connections = self._client.stats["reconnects"]
+                    self._add(stage, messages)
+                    while self._historian.full:  # noqa: ASYNC110 - a commit in a thread ends it; the stream waits
+                        await asyncio.sleep(_LOOK_SECONDS)
+            finally:
+                await reader.close()
+
+    def _add(self, stage: Stage, messages: list[Message]) -> None:
+        for message in messages:
+            before = self._read[stage.stream]
+            if message.sequence > before.sequence + 1:
+                gap = Gap(stage, before.sequence + 1, message.sequence - 1)
+                self._lost += gap.count
+                self._historian.missed(gap)
+                log.warning("%s", gap)
+            bad = self._historian.add(
+                stage, message.sequence, message.published_ns, message.subject, message.data, message.headers
+            )
+            self._read[stage.stream] = replace(
+                before, sequence=message.sequence, published_us=message.published_ns // 1000
+            )
+            if bad is not None:
+                self._bad_blocks += 1
+                log.warning("%s", bad)
+
+    async def _same(self, stage: Stage) -> bool | None:
+        """Whether the stream continues what was read; if not, that is told. None where nobody answers."""
+        read = self._read[stage.stream]
+        try:
+            state = await self._state(stage, read.sequence)
+        except NotFoundError:
+            self._stream_problems[stage] = f"There is no stream {stage.stream}; the backbone has to make it"
+            return False
+        except (nats.errors.Error, TimeoutError, OSError):
+            return None
+        problem = made_anew(stage, state, read)
+        if problem:
+            if problem != self._stream_problems.get(stage):
+                log.warning("%s", problem)
+            self._stream_problems[stage] = problem
+            if state.made_us is not None and state.made_us != read.made_us:
+                self._historian.forget(stage, state.made_us)
+            return False
+        self._stream_problems.pop(stage, None)
+        if state.made_us is not None:
+            self._read[stage.stream] = replace(self._read[stage.stream], made_us=state.made_us)
+            self._historian.follow(stage, state.made_us)
+        return True
+
+    async def _state(self, stage: Stage, sequence: int) -> StreamState:
+        jetstream = self._client.jetstream(timeout=_ANSWER_SECONDS)
+        info = await jetstream.stream_info(stage.stream)
+        published = None
+        if sequence:
+            with contextlib.suppress(NotFoundError):  # too old by now
+                published = (await jetstream.get_msg(stage.stream, sequence)).time
+        return StreamState(_microseconds(info.created), info.state.last_seq, _microseconds(published))
 
     async def _commit_when_due(self) -> None:
         while True:
@@ -83,15 +219,44 @@ class Recorder:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _commit(self) -> bool:
+        """Commit what waits, if it surely is of the streams that the tables have."""
+        if not self._read or None in await asyncio.gather(*map(self._same, Stage)):
+            return False
         try:
-            self._positions |= await asyncio.to_thread(self._historian.commit)
+            await asyncio.to_thread(self._historian.commit)
         except StoreError as error:
-            self._problem = str(error)
-            log.warning("%s; trying again", error)
+            self._tell(f"{error}; trying again, and the streams keep what comes")
+            await self._renew()
             return False
         self._problem = ""
         self._commits += 1
-        if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
-            for table in await asyncio.to_thread(self._historian.compact):
-                log.info("Merged the small files of %s", table)
+        await self._tidy()
         return True
+
+    async def _tidy(self) -> None:
+        """Keep files few. What fails here is done another time; the rows are safe."""
+        try:
+            if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
+                for table in await asyncio.to_thread(self._historian.compact):
+                    log.info("Merged the small files of %s", table)
+            if time.monotonic() >= self._sweep_at:
+                self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+                log.info("Removed %d files that no table needs", await asyncio.to_thread(self._historian.sweep))
+        except STORAGE_ERRORS as error:
+            self._tell(f"Cannot merge or remove files under {self._url}: {said(error)}")
+
+    async def _renew(self) -> None:
+        """Open the tables with the keys of now: those that were refused may have been replaced meanwhile."""
+        try:
+            self._historian.use(await asyncio.to_thread(self._store))
+        except PlaceError as error:
+            self._tell(str(error))
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)

@@ -7,18 +7,19 @@ a second column holds the 0 to 999 beyond the microsecond.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
+from deltalake.exceptions import TableNotFoundError
 
 from wheeltapper_api.fields import NAME_PATTERN
 from wheeltapper_api.wire import Stage
@@ -35,6 +36,8 @@ TICKS: Final = "ticks"
 TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS)
 """One for each stream, and what the streams' steps were told meanwhile: configs, and where each took effect."""
 QUARANTINE: Final = "quarantine"
+UNREAD: Final = "unread"
+"""Folder of notes on messages that were gone from their stream before they could be stored."""
 PARTITIONS: Final = ("plant", "class", "day")
 
 TIME: Final = pa.timestamp("us", tz="UTC")
@@ -162,6 +165,14 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 }
 
 
+SORTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "raw": ("asset", "signal", "source_time", "source_nanos", "ordinal"),
+    "features": ("asset", "window_end"),
+    "scores": ("asset", "failure_model", "window_end"),
+}
+"""Order of the rows in a merged file; those of other tables stay as they came."""
+
+
 def feature_column(feature: str) -> str:
     """Column of a feature: its name with underscores, so that SQL needs no quotes.
 
@@ -171,35 +182,17 @@ def feature_column(feature: str) -> str:
     return f"{name}_" if name in SCHEMAS["features"].names else name
 
 
-class _Bytes:
-    """File that is given bytes: pyarrow writes buffers, and deltalake's files take nothing but bytes."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def write(self, data: Any) -> int:
-        return int(self._file.write(bytes(data)))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class _Files(DeltaStorageHandler):
-    """Files beside the tables, in whatever storage they are."""
-
-    def open_output_stream(self, path: str, metadata: Mapping[str, str] | None = None) -> pa.PythonFile:
-        return pa.PythonFile(_Bytes(self._handler.open_output_stream(path, dict(metadata or {}))), "w")
-
-
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where tables are: a folder, or the URL of an object store and what is needed to open it.
+    """Where tables are: a folder, or the ``s3://`` URL of an object store and what is needed to open it.
 
-    ``options`` are those of the ``object_store`` crate that deltalake uses, such as ``AWS_ENDPOINT_URL``.
+    ``options`` are those of the ``object_store`` crate that deltalake uses, in lower case, such as
+    ``aws_endpoint_url``.
     """
 
     root: str
-    options: Mapping[str, str] | None = None
+    options: Mapping[str, str] | None = field(default=None, repr=False)
+    """Keys may be among them, which no log should show."""
 
     @property
     def storage_options(self) -> dict[str, str] | None:
@@ -221,9 +214,13 @@ class Store:
     def open(self, tenant: str, table: str) -> DeltaTable | None:
         """Newest snapshot of a table; None if nothing was stored in it yet."""
         path = self.path(tenant, table)
-        if not DeltaTable.is_deltatable(path, self.storage_options):
+        local = _local(path)
+        if local is not None and not local.is_dir():
+            return None  # opening it would make the folder
+        try:
+            return DeltaTable(path, storage_options=self.storage_options)
+        except TableNotFoundError:
             return None
-        return DeltaTable(path, storage_options=self.storage_options)
 
     def create(self, tenant: str, table: str) -> DeltaTable:
         """Table of a tenant, made if it is not there."""
@@ -235,34 +232,58 @@ class Store:
             mode="ignore",
             partition_by=list(PARTITIONS),
             # A commit every few seconds makes many log entries; beyond a day the checkpoints serve.
-            configuration={"delta.logRetentionDuration": "interval 1 days"},
+            configuration={
+                "delta.logRetentionDuration": "interval 1 days",
+                # Opening a table reads every commit since the last checkpoint.
+                "delta.checkpointInterval": "20",
+                "delta.deletedFileRetentionDuration": "interval 1 days",
+            },
             storage_options=self.storage_options,
         )
 
     def dataset(self, tenant: str, table: str) -> pads.Dataset | None:
         """Newest snapshot as an Arrow dataset, whose files are pruned by partition and statistics; None if empty."""
         opened = self.open(tenant, table)
-        return None if opened is None else opened.to_pyarrow_dataset()
+        return None if opened is None else opened.to_pyarrow_dataset(filesystem=self._folder(self.path(tenant, table)))
+
+    def paths(self, tenant: str, table: str) -> list[str] | None:
+        """Files of the newest snapshot, if they lie in a local folder; None elsewhere, and where there is no table."""
+        local = _local(self.path(tenant, table))
+        opened = self.open(tenant, table) if local is not None else None
+        return None if opened is None else [unquote(urlsplit(uri).path) for uri in opened.file_uris()]
 
     def tenants(self) -> list[str]:
         """Tenants that have a folder under the root."""
-        names = [Path(entry.path).name for entry in self._list() if entry.type == pafs.FileType.Directory]
+        found = self._folder(self.root).get_file_info(pafs.FileSelector("", allow_not_found=True))
+        names = [entry.base_name for entry in found if entry.type == pafs.FileType.Directory]
         return sorted(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
     def files(self, tenant: str, name: str) -> pafs.FileSystem:
         """File system rooted at a folder of a tenant, which is made if it is not there."""
         path = self.path(tenant, name)
         _make_folder(path)
-        return pafs.PyFileSystem(_Files(path, self.storage_options))
+        return self._folder(path)
 
-    def _list(self) -> list[pafs.FileInfo]:
-        local = _local(self.root)
+    def _folder(self, path: str) -> pafs.FileSystem:
+        """Arrow's own access to files: that of deltalake keeps all of Python waiting while a server is slow."""
+        local = _local(path)
         if local is not None:
-            if not local.is_dir():
-                return []
-            return list(pafs.LocalFileSystem().get_file_info(pafs.FileSelector(str(local))))
-        system = pafs.PyFileSystem(_Files(self.root, self.storage_options))
-        return list(system.get_file_info(pafs.FileSelector("", allow_not_found=True)))
+            return pafs.SubTreeFileSystem(str(local), pafs.LocalFileSystem())
+        return pafs.SubTreeFileSystem(path.removeprefix("s3://"), _s3(self.options or {}))
+
+
+def _s3(options: Mapping[str, str]) -> pafs.S3FileSystem:
+    """What deltalake's options say, in Arrow's words."""
+    scheme, _, endpoint = options.get("aws_endpoint_url", "").rpartition("://")
+    return pafs.S3FileSystem(
+        access_key=options.get("aws_access_key_id"),
+        secret_key=options.get("aws_secret_access_key"),
+        session_token=options.get("aws_session_token"),
+        region=options.get("aws_region"),
+        endpoint_override=endpoint or None,
+        scheme=scheme or "https",
+        tls_ca_file_path=os.environ.get("SSL_CERT_FILE"),
+    )
 
 
 def _local(path: str) -> Path | None:
