@@ -36,14 +36,15 @@ class Plain:
             self.rows[series] = kept
 
 
-def chance(random, clock, number, disorder):
+def chance(random, clock, number, disorder, ascending=False):
     count = int(random.integers(0, 40))
     time = clock + np.sort(random.integers(0, 30, count))
     if disorder:
         time = time - np.where(random.random(count) < 0.1, random.integers(0, 60, count), 0)
+    series = random.integers(0, SERIES, count)
     return Samples.from_columns(
         {
-            "series": random.integers(0, SERIES, count),
+            "series": np.sort(series) if ascending else series,
             "time": time,
             "ordinal": random.integers(0, 2, count) if disorder else np.zeros(count),
             "value": random.normal(size=count),
@@ -72,6 +73,22 @@ def test_every_row_of_deeds_leaves_what_a_sorted_list_has(seed, disorder):
             buffer = Buffer.of(buffer.samples().take(random.permutation(len(buffer))), np.full(SERIES, 3))
         assert same(buffer, plain)
     assert asked(buffer, plain, random, 1200)
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize("disorder", [False, True])
+def test_many_blocks_are_put_into_their_slots_together_as_one_by_one(disorder, ascending):
+    random = np.random.default_rng(7)
+    together, one_by_one = Buffer(np.full(SERIES, 1)), Buffer(np.full(SERIES, 1))
+    for number in range(150):  # more than may wait
+        samples = chance(random, number * 10, number, disorder, ascending)
+        together.append(samples)
+        one_by_one.append(samples)
+        assert len(one_by_one)  # whoever asks has them put in
+    for found, wanted in zip(
+        together.samples().columns().values(), one_by_one.samples().columns().values(), strict=True
+    ):
+        assert found.tolist() == wanted.tolist()
 
 
 def same(buffer, plain):

@@ -28,6 +28,7 @@ from wheeltapper_workers.history.compare import Difference
 from wheeltapper_workers.history.replay import Replay, Which
 from wheeltapper_workers.history.replay import replay as replay_alert
 from wheeltapper_workers.history.whatif import AlertSpan, WhatIf, what_if
+from wheeltapper_workers.runtime import memory
 
 _TELL_EVERY_S: Final = 5.0
 _WIDTH: Final = 78
@@ -95,6 +96,7 @@ def _again(where: Place, alert: str, which: Which, output: str) -> bool:
             told = time.monotonic()
             click.echo(f"Block {done:,} of {last:,} after {told - began:.0f} s", err=True)
 
+    memory.keep_freed()
     found = replay_alert(where.root, where.tenant, alert, which=which, progress=progress, storage_options=where.options)
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_text(found)))
     return found.same

@@ -12,7 +12,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 
 from wheeltapper_api.config import CollectorConfig, LineConfig, Role, WorkerConfig
-from wheeltapper_workers.runtime import jetstream, tracing
+from wheeltapper_workers.runtime import jetstream, memory, tracing
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.jetstream import Fenced
 from wheeltapper_workers.runtime.step import Step
@@ -90,6 +90,7 @@ async def run() -> int:
 
 def main() -> None:
     """Entry point."""
+    memory.keep_freed()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     for name in ("asyncua", "nats"):
         logging.getLogger(name).setLevel(logging.ERROR)

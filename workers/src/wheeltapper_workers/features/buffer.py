@@ -3,10 +3,14 @@
 A series is one track of one asset. Its samples lie side by side, sorted by source time and ordinal, so a window is a
 slice. What comes in order, nearly everything, is written behind what is there; only series with a sample out of order
 are sorted anew. What no window needs any more is let go of by moving the slot's beginning, and overwritten later.
+
+The slots of a large line are far apart in memory, and a block brings each of them a sample or two. So blocks wait, and
+many are put into the slots together, at the latest when somebody asks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -30,6 +34,10 @@ _COLUMNS: Final[dict[str, Any]] = {
 }
 _STORED: Final = tuple(name for name in _COLUMNS if name != "series")
 _LEAST_CAPACITY: Final = 8
+_MOST_WAITING: Final = 262_144
+"""Samples that wait for their slots at most, to bound memory and the time for which the one who asks has to wait."""
+_MOST_WAITING_BLOCKS: Final = 64
+"""Blocks that wait at most: a small one weighs more than its samples."""
 _BEFORE_ALL: Final = np.iinfo(np.int64).min
 
 
@@ -58,6 +66,13 @@ class Samples:
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Columns by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def concat(cls, parts: Sequence[Samples]) -> Samples:
+        """Samples of several, one behind the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS})
 
     def take(self, selection: npt.NDArray[Any]) -> Samples:
         """Samples by position or mask."""
@@ -109,6 +124,8 @@ class Buffer:
         """Series that may hold samples no feature may use."""
         self._ordered = np.ones(len(capacity), np.bool_)
         """Series whose block sequences and receive times grow with their times, too."""
+        self._waiting: list[Samples] = []
+        self._waiting_samples = 0
         self._allocate(np.maximum(capacity, _LEAST_CAPACITY))
 
     @classmethod
@@ -119,46 +136,27 @@ class Buffer:
         return buffer
 
     def __len__(self) -> int:
+        self._settle()
         return int(self._count.sum())
 
     def append(self, new: Samples) -> None:
-        """Take samples in; of samples with one identity only the first to come is kept."""
+        """Take samples in; of samples with one identity only the first to come is kept. Their arrays are taken over."""
         if not len(new):
             return
-        # One number a sample, so that a plain sort gives series and order of arrival together.
-        bits = len(new).bit_length()
-        keys = np.sort((new.series << bits) | np.arange(len(new)))
-        order, series = keys & ((1 << bits) - 1), keys >> bits
-        begins = np.flatnonzero(np.concatenate(([True], series[1:] != series[:-1])))
-        present, lengths = series[begins], np.diff(np.append(begins, len(series)))
-        time, received = new.time[order], new.received[order]
-        sequence = new.sequence[order]
-        last = self._last(present)
-        astray = time <= _shifted(time, begins, last["time"])
-        if astray.any():
-            slow = np.zeros(len(self._count), np.bool_)
-            slow[series[astray]] = True
-            self._merge(new.take(order[slow[series]]), np.flatnonzero(slow))
-            if not slow[present].all():
-                self.append(new.take(np.sort(order[~slow[series]])))
-            return
-        back = (received < _shifted(received, begins, last["received"])) | (
-            sequence < _shifted(sequence, begins, last["sequence"])
-        )
-        self._ordered[series[back]] = False
-        self._make_room(present, lengths)
-        rank = np.arange(len(series)) - np.repeat(begins, lengths)
-        places = np.repeat(self._base[present] + self._first[present] + self._count[present], lengths) + rank
-        self._write(places, series, new, order)
-        self._count[present] += lengths
+        self._waiting.append(new)
+        self._waiting_samples += len(new)
+        if self._waiting_samples >= _MOST_WAITING or len(self._waiting) >= _MOST_WAITING_BLOCKS:
+            self._settle()
 
     def samples(self) -> Samples:
         """All samples, sorted by series, time and ordinal."""
+        self._settle()
         places, series = self._places(np.arange(len(self._count)))
         return Samples(series, **{name: self._columns[name][places] for name in _STORED})
 
     def view(self) -> View:
         """Times and values of all samples."""
+        self._settle()
         low = self._base + self._first
         return View(self._columns["time"], self._columns["value"], low, low + self._count)
 
@@ -223,6 +221,37 @@ class Buffer:
         self._dirty[empty] = False
         self._ordered[empty] = True
 
+    def _settle(self) -> None:
+        """Put what waits into the slots."""
+        if not self._waiting:
+            return
+        new, self._waiting, self._waiting_samples = Samples.concat(self._waiting), [], 0
+        order = _by_series(new.series)
+        self._place(new if order is None else new.take(order))
+
+    def _place(self, new: Samples) -> None:
+        """Put samples into the slots: sorted by series, and those of one series in the order in which they came."""
+        series = new.series
+        begins = np.flatnonzero(np.concatenate(([True], series[1:] != series[:-1])))
+        present, lengths = series[begins], np.diff(np.append(begins, len(series)))
+        last = self._last(present)
+        astray = new.time <= _shifted(new.time, begins, last["time"])
+        if astray.any():
+            slow = np.zeros(len(self._count), np.bool_)
+            slow[series[astray]] = True
+            of_slow = slow[series]
+            self._merge(new.take(of_slow), np.flatnonzero(slow))
+            if not of_slow.all():
+                self._place(new.take(~of_slow))
+            return
+        for name in ("received", "sequence"):
+            column = getattr(new, name)
+            self._ordered[series[column < _shifted(column, begins, last[name])]] = False
+        self._make_room(present, lengths)
+        ends = self._base[present] + self._first[present] + self._count[present]
+        self._write(np.repeat(ends - begins, lengths) + np.arange(len(series)), new)
+        self._count[present] += lengths
+
     def _last(self, series: I64) -> dict[str, I64]:
         """Newest sample's time, receive time and sequence of each series, before all time where there is none."""
         place = self._base[series] + self._first[series] + self._count[series] - 1
@@ -250,7 +279,7 @@ class Buffer:
         self._first[series] = 0
         self._make_room(series, lengths)
         rank = np.arange(len(merged)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        self._write(np.repeat(self._base[series], lengths) + rank, merged.series, merged, slice(None))
+        self._write(np.repeat(self._base[series], lengths) + rank, merged)
         self._count[series] = lengths
         self._ordered[series] = True
         for column in (merged.sequence, merged.received):
@@ -261,28 +290,31 @@ class Buffer:
         """Places of all samples of the series, in order, and the series of each."""
         counts = self._count[series]
         of = np.repeat(series, counts)
-        rank = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self._base[of] + self._first[of] + rank, of
+        begins = self._base[series] + self._first[series]
+        return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(len(of)), of
 
     def _make_room(self, series: I64, more: I64) -> None:
         """Make sure that so many samples more fit behind each series."""
         short = self._first[series] + self._count[series] + more > self._capacity[series]
         if not short.any():
             return
-        tight = self._count[series] + more > self._capacity[series] // 2
-        capacity = self._capacity.copy()
-        grown = np.flatnonzero(short & tight)
-        capacity[series[grown]] = 2 * (self._count[series[grown]] + more[grown])
-        # All slots are laid out anew at once: it costs one copy, and slots fill at about the same pace.
-        places, of = self._places(np.arange(len(self._count)))
-        before = {name: self._columns[name][places] for name in _STORED}
-        self._first[:] = 0
-        self._allocate(capacity)
-        places, _ = self._places(np.arange(len(self._count)))
+        series, needed = series[short], (self._count[series] + more)[short]
+        tight = needed > self._capacity[series] // 2
+        grown, capacity = series[tight], 2 * needed[tight]
+        if len(grown):  # then all slots are laid out anew; else samples only move to the beginning of their own
+            series = np.arange(len(self._count))
+        places, of = self._places(series)
+        columns = self._columns
+        self._first[series] = 0
+        if len(grown):
+            capacities = self._capacity.copy()
+            capacities[grown] = capacity
+            self._allocate(capacities)
+        target, _ = self._places(series)
         for name in _STORED:
-            self._columns[name][places] = before[name]
-        self._dirty[:] = False
-        self._dirty[of[before["quality"] & UNUSABLE != 0]] = True
+            self._columns[name][target] = columns[name][places]
+        self._dirty[series] = False
+        self._dirty[of[self._columns["quality"][target] & UNUSABLE != 0]] = True
 
     def _allocate(self, capacity: I64) -> None:
         self._capacity = capacity
@@ -290,10 +322,22 @@ class Buffer:
         total = int(capacity.sum())
         self._columns: dict[str, Any] = {name: np.empty(total, _COLUMNS[name]) for name in _STORED}
 
-    def _write(self, places: I64, series: I64, samples: Samples, order: Any) -> None:
+    def _write(self, places: I64, samples: Samples) -> None:
         for name in _STORED:
-            self._columns[name][places] = getattr(samples, name)[order]
-        self._dirty[series[samples.quality[order] & UNUSABLE != 0]] = True
+            self._columns[name][places] = getattr(samples, name)
+        self._dirty[samples.series[samples.quality & UNUSABLE != 0]] = True
+
+
+def _by_series(series: I64) -> I64 | None:
+    """Order by series, and of equal ones as they came; None if they are so already."""
+    falls = np.count_nonzero(series[1:] < series[:-1])
+    if not falls:
+        return None
+    if falls < len(series) // 16:
+        return np.argsort(series, kind="stable")  # it merges ascending pieces, which blocks mostly are
+    # One number a sample, so that a plain sort gives series and order of arrival together.
+    bits = len(series).bit_length()
+    return np.asarray(np.sort((series << bits) | np.arange(len(series))) & ((1 << bits) - 1))
 
 
 def _shifted(column: I64, begins: I64, before: I64) -> I64:

@@ -13,9 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pyarrow import RecordBatch
 
 from wheeltapper_api.config import FeatureConfig, LineConfig
-from wheeltapper_api.wire import Quality, Stage
+from wheeltapper_api.wire import Stage
+from wheeltapper_workers.features.arrived import Arrived
 from wheeltapper_workers.features.buffer import Buffer, Samples, View
 from wheeltapper_workers.features.bursts import Bursts, measured
 from wheeltapper_workers.features.held import held_statistics
@@ -25,6 +27,7 @@ from wheeltapper_workers.features.statistics import segment_statistics
 from wheeltapper_workers.features.tracks import as_numbers, indicator
 from wheeltapper_workers.runtime.blocks import (
     Block,
+    Codes,
     Item,
     codes,
     encode_matrix,
@@ -96,8 +99,8 @@ class FeaturizeStep:
         """Take a block in and form the rows that are complete. Ticks change nothing: only data moves event time."""
         if not isinstance(item, Block):
             return state, []
-        samples, bursts = self._arrivals(item)
-        arrived = _Arrived.of(self._asset_of(samples), samples, bursts)
+        asset, samples, bursts = self._arrivals(item)
+        arrived = Arrived.of(asset, bursts if len(bursts) else samples, len(self.layout.assets))
         outputs: list[Output] = []
         if self._moves_time(bursts):
             state = self._skip_silence(state, arrived, outputs)
@@ -166,39 +169,50 @@ class FeaturizeStep:
             "buffered": len(state.buffer),
         }
 
-    def _arrivals(self, block: Block) -> tuple[Samples, Bursts]:
-        layout = self.layout
+    def _arrivals(self, block: Block) -> tuple[I64, Samples, Bursts]:
+        """Asset of each row that is read, and the rows: samples or bursts."""
         if is_waveform(block.batch):
-            return Samples.empty(), Bursts.read(block, layout.asset_index, layout.tracks)
-        return self._read(block), Bursts.empty()
+            bursts = Bursts.read(block, self.layout.asset_index, self.layout.tracks)
+            return bursts.asset, Samples.empty(), bursts
+        return (*self._read(block), Bursts.empty())
 
-    def _read(self, block: Block) -> Samples:
+    def _read(self, block: Block) -> tuple[I64, Samples]:
         """Samples of all plain tracks: a state that two features look at for different things is on two tracks."""
         layout, batch = self.layout, block.batch
-        asset, signal = codes(batch, "asset").to_index(layout.asset_index), codes(batch, "signal")
+        asset = layout.asset_positions.of_rows(batch, "asset")
+        track = layout.number_positions.of_rows(batch, "signal")
         value, text = numbers(batch, "value"), codes(batch, "text")
-        track = signal.to_index(layout.number_index)
-        rows = np.flatnonzero((asset >= 0) & (track >= 0))
-        chosen = [(rows, track[rows], as_numbers(value[rows], text.take(rows)))]
-        for position, one in layout.equals:
-            if one.signal in signal.names:
-                rows = np.flatnonzero((asset >= 0) & (signal.codes == signal.names.index(one.signal)))
-                chosen.append((rows, np.full(len(rows), position), indicator(one, value[rows], text.take(rows))))
-        rows, track, value = (np.concatenate(column) for column in zip(*chosen, strict=True))
-        return Samples.from_columns(
+        wanted = (asset >= 0) & (track >= 0)
+        # As a slice columns are not copied.
+        rows: Any = slice(None) if wanted.all() else np.flatnonzero(wanted)
+        track, read = track[rows], as_numbers(value[rows], text.take(rows))
+        indicated = self._indicated(batch, asset, value, text)
+        if indicated:
+            plain = np.arange(len(asset))[rows], track, read
+            rows, track, read = (np.concatenate(column) for column in zip(plain, *indicated, strict=True))
+        asset = asset[rows]
+        return asset, Samples.from_columns(
             {
-                "series": asset[rows] * layout.width + track,
+                "series": asset * layout.width + track,
                 "time": numbers(batch, "source_time")[rows],
                 "ordinal": numbers(batch, "ordinal")[rows],
-                "value": value,
+                "value": read,
                 "quality": numbers(batch, "quality")[rows],
-                "sequence": np.full(len(rows), block.sequence),
+                "sequence": np.full(len(asset), block.sequence),
                 "received": numbers(batch, "received_time")[rows],
             }
         )
 
-    def _asset_of(self, samples: Samples) -> I64:
-        return samples.series // self.layout.width
+    def _indicated(self, batch: RecordBatch, asset: I64, value: F64, text: Codes) -> list[tuple[I64, I64, F64]]:
+        """Rows, tracks and numbers of the tracks that say whether a signal equals something."""
+        found: list[tuple[I64, I64, F64]] = []
+        if self.layout.equals:
+            signal = codes(batch, "signal")
+            for position, track in self.layout.equals:
+                if track.signal in signal.names:
+                    rows = np.flatnonzero((asset >= 0) & (signal.codes == signal.names.index(track.signal)))
+                    found.append((rows, np.full(len(rows), position), indicator(track, value[rows], text.take(rows))))
+        return found
 
     def _watermark(self, state: FeaturizerState) -> I64:
         known = state.newest != NEVER
@@ -219,12 +233,12 @@ class FeaturizeStep:
         """
         return not len(bursts) or not self.layout.plain
 
-    def _skip_silence(self, state: FeaturizerState, arrived: _Arrived, outputs: list[Output]) -> FeaturizerState:
+    def _skip_silence(self, state: FeaturizerState, arrived: Arrived, outputs: list[Output]) -> FeaturizerState:
         """Finish what an asset sent before a silence longer than every window, and go on after it.
 
         Without this the first sample after a week would form a week of empty rows.
         """
-        first = arrived.first_times(len(self.layout.assets))
+        first = arrived.oldest
         silence = self.layout.longest_ns + self.layout.pipeline.every_ns
         skips = (state.newest != NEVER) & (first != NEVER) & (first - state.newest > silence)
         if not skips.any():
@@ -232,17 +246,17 @@ class FeaturizeStep:
         state = self._form(state, np.where(skips, state.newest + self.layout.pipeline.every_ns, NEVER), outputs)
         return replace(state, next_end=np.where(skips, self._aligned(first), state.next_end))
 
-    def _admit(self, state: FeaturizerState, arrived: _Arrived, samples: Samples, bursts: Bursts) -> FeaturizerState:
+    def _admit(self, state: FeaturizerState, arrived: Arrived, samples: Samples, bursts: Bursts) -> FeaturizerState:
         """Buffer what is in time; count what is late; move each asset's newest time."""
-        next_end, newest = state.next_end, state.newest.copy()
+        next_end, newest = state.next_end, state.newest
         if self._moves_time(bursts):
-            first = arrived.first_times(len(self.layout.assets))
+            first = arrived.oldest
             next_end = np.where((next_end == NEVER) & (first != NEVER), self._aligned(first), next_end)
-            np.maximum.at(newest, arrived.asset[arrived.believed], arrived.time[arrived.believed])
-        late = arrived.believed & (arrived.time < (next_end - self.layout.pipeline.every_ns)[arrived.asset])
-        received, late_count = state.received.copy(), state.late.copy()
-        np.maximum.at(received, arrived.asset, arrived.received)
+            newest = np.maximum(newest, arrived.newest)
+        late = arrived.before(next_end - self.layout.pipeline.every_ns)
+        late_count = state.late.copy()
         np.add.at(late_count, arrived.asset[late], 1)
+        received = np.maximum(state.received, arrived.newest_receipt)
         kept = np.flatnonzero(arrived.believed & ~late)
         waiting = state.bursts
         if len(bursts):
@@ -349,29 +363,6 @@ class FeaturizeStep:
             },
             layout.metadata,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """What samples or bursts have in common: asset, time, receive time, and whether the time can be true."""
-
-    asset: I64
-    time: I64
-    received: I64
-    believed: Bools
-
-    @classmethod
-    def of(cls, asset: I64, samples: Samples, bursts: Bursts) -> _Arrived:
-        if len(bursts):
-            return cls(bursts.asset, bursts.time, bursts.received, bursts.quality & Quality.CLOCK == 0)
-        return cls(asset, samples.time, samples.received, samples.quality & Quality.CLOCK == 0)
-
-    def first_times(self, assets: int) -> I64:
-        """Earliest believable time of each asset."""
-        latest = np.iinfo(np.int64).max
-        first = np.full(assets, latest)
-        np.minimum.at(first, self.asset[self.believed], self.time[self.believed])
-        return np.where(first == latest, NEVER, first)
 
 
 def _rows(ready: I64, next_end: I64, every: int) -> Rows:

@@ -13,6 +13,7 @@ from wheeltapper_api.config import LineConfig
 from wheeltapper_api.kinds.assetclass import Function, SignalKind
 from wheeltapper_workers.features.modes import Modes
 from wheeltapper_workers.features.tracks import HELD, Tracks
+from wheeltapper_workers.runtime.blocks import Positions
 from wheeltapper_workers.software import SOFTWARE
 
 _FOREVER_NS = 10**18
@@ -42,7 +43,8 @@ class Layout:
         self.width = len(self.tracks)
         self.plain = any(signal.kind is not SignalKind.WAVEFORM for signal in pipeline.signals)
         """Whether anything but bursts comes."""
-        self.number_index = {t.signal: i for i, t in self.tracks.plain() if t.equals is None}
+        self.asset_positions = Positions(self.asset_index)
+        self.number_positions = Positions({t.signal: i for i, t in self.tracks.plain() if t.equals is None})
         """Track of each signal that is read as it is."""
         self.equals = [(position, track) for position, track in self.tracks.plain() if track.equals is not None]
         self.indicator = np.array([track.equals is not None for track in self.tracks.all], np.bool_)

@@ -105,12 +105,40 @@ class Codes:
         return Codes(self.names, self.codes[rows])
 
 
+class Positions:
+    """Positions of names, for columns of which nearly every block has the same dictionary: the last one is remembered.
+
+    Parameters
+    ----------
+    index
+        Position of each name.
+    """
+
+    def __init__(self, index: Mapping[str, int]) -> None:
+        self._index = index
+        self._dictionary: pa.Array = pa.array([], pa.utf8())
+        self._lookup = np.array([-1])
+
+    def of_rows(self, batch: pa.RecordBatch, column: str) -> npt.NDArray[np.int64]:
+        """Position of every row's name, -1 where it is not known or null."""
+        encoded = batch.column(column)
+        if not encoded.dictionary.equals(self._dictionary):
+            self._dictionary = encoded.dictionary
+            self._lookup = np.array([*(self._index.get(name, -1) for name in encoded.dictionary.to_pylist()), -1])
+        return self._lookup[_codes(encoded)]
+
+
 def codes(batch: pa.RecordBatch, column: str) -> Codes:
     """Names and codes of a dictionary column."""
     encoded = batch.column(column)
+    return Codes(tuple(encoded.dictionary.to_pylist()), _codes(encoded))
+
+
+def _codes(encoded: pa.DictionaryArray) -> npt.NDArray[np.int32]:
     indices = encoded.indices
-    values = np.asarray(indices.fill_null(-1) if indices.null_count else indices)
-    return Codes(tuple(encoded.dictionary.to_pylist()), values.astype(np.int32, copy=False))
+    if indices.null_count == len(indices):
+        return np.full(len(indices), -1, np.int32)
+    return np.asarray(indices.fill_null(-1) if indices.null_count else indices).astype(np.int32, copy=False)
 
 
 def numbers(batch: pa.RecordBatch, column: str) -> Array:
