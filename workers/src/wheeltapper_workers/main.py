@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from wheeltapper_api.config import CollectorConfig, LineConfig, Role, WorkerConfig
 from wheeltapper_workers.runtime import jetstream, tracing
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
-from wheeltapper_workers.runtime.jetstream import Fenced
+from wheeltapper_workers.runtime.fenced import Fenced
 from wheeltapper_workers.runtime.step import Step
 from wheeltapper_workers.runtime.worker import Environment, Part, Worker
 from wheeltapper_workers.sources.base import Kept, Source

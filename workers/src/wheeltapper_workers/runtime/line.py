@@ -29,7 +29,8 @@ from wheeltapper_api.wire import (
 from wheeltapper_workers.runtime import blocks, tracing
 from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
-from wheeltapper_workers.runtime.jetstream import FencedWriter, Message, StreamReader, insist
+from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist
 from wheeltapper_workers.runtime.step import Output, Step
 
 log = logging.getLogger(__name__)

@@ -31,7 +31,8 @@ from wheeltapper_workers.contracts.table import SeriesTable, series_table
 from wheeltapper_workers.runtime import tracing
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
-from wheeltapper_workers.runtime.jetstream import FencedWriter, StreamReader
+from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.jetstream import StreamReader
 from wheeltapper_workers.runtime.step import Snapshot
 from wheeltapper_workers.sources.base import Delivery, History, Kept, Source
 from wheeltapper_workers.sources.ledger import Ledger
