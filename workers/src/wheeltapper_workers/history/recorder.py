@@ -56,6 +56,7 @@ class Recorder:
         """For the status document."""
         return {
             "positions": dict(self._positions),
+            "needs": dict(self._positions),
             "waitingRows": self._historian.buffered_rows,
             "commits": self._commits,
             "badBlocks": self._bad_blocks,

@@ -20,6 +20,11 @@ _EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _FULL: Final = "maximum bytes exceeded"
 
 
+def is_full(why: str) -> bool:
+    """Whether the server's words say that a stream has reached its limit."""
+    return _FULL in why
+
+
 class Fenced(Exception):  # noqa: N818 - the field's word for it, and it is a state more than an error
     """Another instance writes to this subject; this one has to stop and start again from the checkpoint."""
 
@@ -35,6 +40,8 @@ class FencedWriter:
         """``Wheeltapper-Input`` of the last message of the subject."""
         self.refusal = ""
         """Why the message at hand is not stored yet, in the server's words; empty while nothing waits."""
+        self.messages = self.bytes = 0
+        """Written since the start."""
 
     @property
     def held(self) -> str:
@@ -50,7 +57,7 @@ class FencedWriter:
     @property
     def full(self) -> bool:
         """Whether the stream has reached its limit."""
-        return _FULL in self.refusal
+        return is_full(self.refusal)
 
     async def open(self) -> None:
         """Learn where the subject stands."""
@@ -74,6 +81,8 @@ class FencedWriter:
                 if not await self._recognise(headers[HEADER_INPUT]):
                     continue
             self.last_input = headers[HEADER_INPUT]
+            self.messages += 1
+            self.bytes += len(data)
             return self.last_sequence
 
     async def _publish(self, data: bytes, headers: dict[str, str]) -> int:

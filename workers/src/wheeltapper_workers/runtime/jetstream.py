@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -136,9 +136,13 @@ class Missing:
     last: int
 
     def __str__(self) -> str:
-        """Say what is gone, and that it was up to that many messages: some may have been of no concern."""
-        count = self.last - self.first + 1
-        return f"{self.stream} no longer has messages {self.first} to {self.last} ({count}), which were not read yet"
+        """Say what is gone; of a stream that several share some of it may have been of no concern."""
+        return f"{self.stream} no longer has messages {self.first} to {self.last}, {self.count} that were not read yet"
+
+    @property
+    def count(self) -> int:
+        """Messages of all writers of the stream."""
+        return self.last - self.first + 1
 
 
 class StreamReader:
@@ -150,11 +154,8 @@ class StreamReader:
     Parameters
     ----------
     on_missing
-        Awaited with what the stream no longer had when the reader came to it, before anything behind it is handed
+        Called with what the stream no longer had when the reader came to it, before anything behind it is handed
         out. A position of 0 asks for what there is, and misses nothing.
-    whole
-        The filter lets every message of the stream through, so that a sequence left out is a message that is gone,
-        wherever in the stream it was: a file of the stream may have been damaged.
     """
 
     def __init__(
@@ -164,8 +165,7 @@ class StreamReader:
         subjects: list[str],
         position: int,
         *,
-        on_missing: Callable[[Missing], Awaitable[None]] | None = None,
-        whole: bool = False,
+        on_missing: Callable[[Missing], None] | None = None,
     ) -> None:
         self._client = client
         self._jetstream = client.jetstream()
@@ -173,7 +173,7 @@ class StreamReader:
         self.position = position
         """Stream sequence of the last message handed out."""
         self._subscription: Any = None
-        self._on_missing, self._whole = on_missing, whole
+        self._on_missing = on_missing
         self._consumer = ""
         self._delivered = 0
         self._requested = 0
@@ -195,9 +195,9 @@ class StreamReader:
             await self.close()  # not even the end of the request came: start over behind the last message
             return []
         messages: list[Message] = []
-        await self._take(first, messages)
+        self._take(first, messages)
         while self._subscription is not None and self._subscription.pending_msgs and len(messages) < limit:
-            await self._take(await self._subscription.next_msg(timeout=1), messages)
+            self._take(await self._subscription.next_msg(timeout=1), messages)
         if not messages and time.monotonic() - self._idle_s > _IDLE_SECONDS:
             await self._follow()
         return messages
@@ -231,13 +231,8 @@ class StreamReader:
             return
         begin = (await insist(self._info, what=f"Looking at {self._stream}")).state.first_seq
         if begin > self.position + 1:
-            await self._miss(begin)
-
-    async def _miss(self, begin: int) -> None:
-        missing = Missing(self._stream, self.position + 1, begin - 1)
-        if self._on_missing is not None:
-            await self._on_missing(missing)
-        self.position = begin - 1
+            self._on_missing(Missing(self._stream, self.position + 1, begin - 1))
+            self.position = begin - 1
 
     async def _follow(self) -> None:
         """Let the position follow a stream in which nothing is for this reader, so that nobody keeps it for its sake.
@@ -280,7 +275,7 @@ class StreamReader:
         )
         self._requested = limit
 
-    async def _take(self, message: Msg, messages: list[Message]) -> None:
+    def _take(self, message: Msg, messages: list[Message]) -> None:
         status = (message.headers or {}).get("Status")
         if status is not None and not message.reply.startswith("$JS.ACK"):
             self._requested = 0
@@ -293,11 +288,6 @@ class StreamReader:
             self._subscription = None  # messages were lost on the way to us
             return
         sequence = metadata.sequence.stream
-        if self._whole and self.position and sequence > self.position + 1:
-            if messages:
-                self._subscription = None  # they come first; the next read begins with the hole
-                return
-            await self._miss(sequence)
         self._delivered += 1
         self._requested -= 1
         self.position, self._pending, self._idle_s = sequence, metadata.num_pending, time.monotonic()
