@@ -11,8 +11,10 @@ from nats.aio.client import Client
 
 from wheeltapper_api.config import StoreConfig, WorkerConfig
 from wheeltapper_api.wire import Stage
+from wheeltapper_workers.history import unstored
 from wheeltapper_workers.history.historian import Historian, StoreError
-from wheeltapper_workers.runtime.jetstream import StreamReader
+from wheeltapper_workers.runtime.jetstream import Missing, StreamReader
+from wheeltapper_workers.runtime.missed import Missed
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +28,11 @@ class Recorder:
     """Keeps what flows through the streams. Its position is in the tables themselves; there is no other checkpoint."""
 
     def __init__(self, client: Client, root: str, config: StoreConfig) -> None:
-        self._client, self._tenant = client, config.tenant
+        self._client, self._tenant, self._root, self._config = client, config.tenant, root, config
         self._historian = Historian(root, config)
         self._positions: dict[str, int] = {}
         self._commits = self._bad_blocks = 0
+        self._missed = Missed()
         self._problem = ""
 
     async def start(self) -> None:
@@ -39,6 +42,7 @@ class Recorder:
     async def configure(self, config: WorkerConfig) -> None:
         """Follow new lines and limits."""
         if config.store is not None:
+            self._config = config.store
             self._historian.configure(config.store)
 
     async def run(self) -> None:
@@ -57,7 +61,9 @@ class Recorder:
         return {
             "positions": dict(self._positions),
             "needs": dict(self._positions),
+            "missed": self._missed.document(),
             "waitingRows": self._historian.buffered_rows,
+            "waitingBytes": self._historian.buffered_bytes,
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
             "problem": self._problem,
@@ -65,9 +71,13 @@ class Recorder:
 
     async def _read(self, stage: Stage) -> None:
         subjects = [f"{stage.value}.{self._tenant}.>"]
-        reader = StreamReader(self._client, stage.stream, subjects, self._positions.get(stage.stream, 0))
+        last = self._positions.get(stage.stream, 0)
+        reader = StreamReader(self._client, stage.stream, subjects, last)
         while True:
             for message in await reader.read(_READ_LIMIT):
+                if message.sequence > last + 1:  # it reads all of the stream, so what is left out is gone
+                    await self._miss(stage, Missing(stage.stream, last + 1, message.sequence - 1), message.published_ns)
+                last = message.sequence
                 bad = self._historian.add(
                     stage, message.sequence, message.published_ns, message.subject, message.data, message.headers
                 )
@@ -77,10 +87,20 @@ class Recorder:
             while self._historian.full:  # noqa: ASYNC110 - a commit in a thread ends it; the stream on disk waits
                 await asyncio.sleep(_LOOK_SECONDS)
 
+    async def _miss(self, stage: Stage, missing: Missing, behind_ns: int) -> None:
+        """Tell of messages that left a stream before they were stored, and enter which samples that were."""
+        self._missed.add(missing)
+        if stage is not Stage.TELEMETRY:
+            log.warning("%s", missing)
+            return
+        while not await self._commit():  # noqa: ASYNC110 - the tables tell how far each series is once they can
+            await asyncio.sleep(_RETRY_SECONDS)
+        await unstored.enter(self._client, self._root, self._config.lines, missing, behind_ns)
+
     async def _commit_when_due(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._historian.due(time.time_ns()) and not await self._commit():
+            if self._historian.due(time.monotonic_ns()) and not await self._commit():
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _commit(self) -> bool:

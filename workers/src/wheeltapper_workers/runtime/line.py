@@ -100,7 +100,7 @@ class LineRole:
         self._saved_position = -1
         self._needed = self._needed_before = 0
         self._unsaved_output = 0
-        self._unannounced = False
+        self._unannounced = self._ahead = False
 
     @property
     def name(self) -> str:
@@ -177,8 +177,13 @@ class LineRole:
             await self._reader.close()
 
     def checkpoint(self, *, force: bool) -> None:
-        """Save state and position if it is time, or in any case; an unchanged position is not saved twice."""
+        """Save state and position if it is time, or in any case; an unchanged position is not saved twice.
+
+        A state that was stopped while its outputs were on their way is ahead of the position, and not saved.
+        """
         now = time.monotonic_ns()
+        if self._ahead:
+            return
         if self.progress.position == self._saved_position or (not force and now - self._saved_ns < CHECKPOINT_NS):
             return
         self._saved_ns = now
@@ -293,12 +298,14 @@ class LineRole:
             await self._advance(item, message)
         self.progress.position, self.progress.pending = message.sequence, message.pending
         self.progress.read_ns = message.published_ns
+        self._ahead = False
 
     async def _advance(self, item: Item, message: Message) -> None:
         if isinstance(item, Tick):
             self._reconfigure(item.generation)
         parent = message.headers.get(HEADER_TRACE, "")
         attributes: dict[str, str | int] = {"stream": self._source.stream, "sequence": message.sequence}
+        self._ahead = True
         with tracing.span(self._tracer, self.role.value, parent, attributes):
             self._state, outputs = self._step.step(self._state, item)
             for part, output in enumerate(outputs):

@@ -27,7 +27,7 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.clock import ClockWatch
 from wheeltapper_workers.runtime.conditions import TRANSITIONS, Machine, conditions, sentence, transitions
-from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist
+from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist, obey_cancellation
 from wheeltapper_workers.runtime.line import FLOW, LineRole, line_generation, part_key
 from wheeltapper_workers.runtime.step import Step
 
@@ -248,6 +248,7 @@ class Worker:
         subject = f"$KV.{STATUS_BUCKET}.{self._environment.worker}"
         await self._take_up_conditions(subject)
         while True:
+            obey_cancellation()
             self.newest = self._look()
             data = json.dumps(self.newest, allow_nan=False).encode()
             report = asyncio.create_task(
@@ -255,10 +256,11 @@ class Worker:
             )
             try:
                 while not (await asyncio.wait([report], timeout=STATUS_SECONDS))[0]:
-                    self.newest = self._look()  # metrics and log tell what the bucket cannot be told
-                await report
+                    self.newest = self._look()  # log and metrics tell what the bucket cannot be told
             finally:
                 report.cancel()
+                await asyncio.wait([report])
+            await report
             await asyncio.sleep(STATUS_SECONDS)
 
     async def _take_up_conditions(self, subject: str) -> None:
