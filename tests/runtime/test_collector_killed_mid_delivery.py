@@ -16,7 +16,8 @@ from wheeltapper_workers.contracts.raw import raw_batch
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import codes, from_bytes, numbers
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
-from wheeltapper_workers.runtime.jetstream import FencedWriter, StreamReader
+from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.jetstream import StreamReader
 from wheeltapper_workers.sources.base import ConnectionState, Delivery, History
 from wheeltapper_workers.sources.collector import Collector
 

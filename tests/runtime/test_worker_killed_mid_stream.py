@@ -17,7 +17,8 @@ from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
-from wheeltapper_workers.runtime.jetstream import Fenced, StreamReader
+from wheeltapper_workers.runtime.fenced import Fenced
+from wheeltapper_workers.runtime.jetstream import StreamReader
 from wheeltapper_workers.runtime.line import LineRole, line_generation
 
 BLOCKS = 60

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from wheeltapper_api.backbone import StreamDefinition
 from wheeltapper_api.kinds import Resource
 from wheeltapper_api.library import with_library
 from wheeltapper_api.load import load
@@ -61,8 +62,13 @@ def _text(plan: Plan) -> str:
             lines.append(f"  {worker.worker}  ({', '.join(role.value for role in worker.roles)})")
             lines.extend(f"    reads {c.name}: {c.endpoint}, {len(c.series)} signals" for c in worker.collectors)
             lines.extend(f"    {_line(line.model_dump())}" for line in worker.lines)
-        lines.extend(f"  stream {s.name}  up to {s.max_bytes // 2**20} MiB" for s in tenant.streams)
+        lines.extend(f"  {_stream(stream)}" for stream in tenant.streams)
     return "\n".join(lines)
+
+
+def _stream(stream: StreamDefinition) -> str:
+    what = "holds the sources" if stream.discard == "new" else "drops the oldest"
+    return f"stream {stream.name}  up to {stream.max_bytes // 2**20} MiB, then {what}"
 
 
 def _line(line: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ from typing import Any, Final
 from nats.aio.client import Client
 
 from wheeltapper_api.config import CollectorConfig, LineConfig, Role, WorkerConfig
-from wheeltapper_workers.runtime import jetstream, memory, tracing
+from wheeltapper_workers.runtime import jetstream, memory, metrics, tracing
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
-from wheeltapper_workers.runtime.jetstream import Fenced
+from wheeltapper_workers.runtime.fenced import Fenced
+from wheeltapper_workers.runtime.keeper import Keeper
+from wheeltapper_workers.runtime.room import STORE
 from wheeltapper_workers.runtime.step import Step
 from wheeltapper_workers.runtime.worker import Environment, Part, Worker
 from wheeltapper_workers.sources.base import Kept, Source
@@ -59,7 +61,8 @@ def make_parts(environment: Environment, client: Client, config: WorkerConfig) -
         store = CheckpointStore(environment.state / "checkpoints", key)
         parts[key] = resolve_name(_COLLECTOR)(client, collector, make_source, store)
     if config.store is not None:
-        parts["store"] = resolve_name(_RECORDER)(client, environment.tables, config.store, environment.secrets)
+        parts[STORE] = resolve_name(_RECORDER)(client, environment.tables, config.store, environment.secrets)
+        parts["keep"] = Keeper(client, config.store)
     return parts
 
 
@@ -69,6 +72,7 @@ async def run() -> int:
     provider = tracing.start(environment.worker, environment.worker)
     client = await jetstream.connect(environment.backbone, environment.credentials, environment.worker)
     worker = Worker(environment, client, make_step, make_parts)
+    meters = metrics.start(environment.worker, environment.worker, lambda: worker.newest)
     task = asyncio.create_task(worker.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
@@ -85,6 +89,8 @@ async def run() -> int:
     finally:
         await client.close()
         provider.shutdown()
+        if meters is not None:
+            meters.shutdown()
     return 0
 
 

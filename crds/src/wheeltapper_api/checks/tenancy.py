@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from wheeltapper_api.checks.finding import Finding, invalid, not_found
 from wheeltapper_api.conditions import AMBIGUOUS, LIMIT_EXCEEDED, REFERENCE_NOT_FOUND
 from wheeltapper_api.explain import suggestion
 from wheeltapper_api.fields import LIBRARY_NAMESPACE, duration_ns
 from wheeltapper_api.kinds import AssetTwin, FailureModel, Plant, Resource, TenantPolicy
+from wheeltapper_api.kinds.tenantpolicy import Streams
 from wheeltapper_api.resolve import Resolver
+
+_MOST_OF_STREAMS: Final = 90
+"""Percent of the tenant's storage."""
 
 
 def check_tenancy(resources: Iterable[Resource], resolver: Resolver) -> Iterator[Finding]:
@@ -74,6 +79,15 @@ def check_policy(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:
             model_path = ("spec", "library", "failureModels", index)
             yield not_found(policy, model_path, "FailureModel", name, library, "the library")
     yield from _check_limits(policy, resolver)
+    yield from _check_streams(policy)
+
+
+def _check_streams(policy: TenantPolicy) -> Iterator[Finding]:
+    streams = policy.spec.streams
+    shares = sum(streams.limits(name)[0] for name in Streams.model_fields)
+    if shares > _MOST_OF_STREAMS:
+        message = f"The streams take {shares} % of limits.storage, and the tables need {100 - _MOST_OF_STREAMS} % of it"
+        yield invalid(policy, ("spec", "streams"), message, "Lower a share")
 
 
 def _check_limits(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -10,6 +12,24 @@ from wheeltapper_api.fields import Duration, Model, Name, Size, Title
 from wheeltapper_api.kinds.meta import AGE_COLUMN, READY_COLUMNS, Column, CustomResource, ListSet, Resource, Status
 
 Criticality = Literal["A", "B", "C"]
+
+
+class WhenFull(StrEnum):
+    """What gives way when a stream has reached its limit."""
+
+    HOLD_SOURCES = "holdSources"
+    """The newest: nothing more is taken until every reader has made room, back to the machines and brokers."""
+    DROP_OLDEST = "dropOldest"
+    """The oldest: the machines stay watched, and what no reader had read is told and entered into the ledger."""
+
+
+_STREAM_DEFAULTS: Final[Mapping[str, tuple[int, str, WhenFull]]] = {
+    "telemetry": (30, "7d", WhenFull.DROP_OLDEST),
+    "features": (5, "14d", WhenFull.HOLD_SOURCES),
+    "scores": (5, "14d", WhenFull.HOLD_SOURCES),
+    "events": (2, "400d", WhenFull.DROP_OLDEST),
+    "gaps": (1, "400d", WhenFull.DROP_OLDEST),
+}
 
 
 class Limits(Model):
@@ -49,6 +69,44 @@ class TableStorage(Model):
     """Secret with the keys accessKeyId and secretAccessKey, and where they are needed sessionToken and ca, the
     certificate of the authority that the endpoint's own certificate is signed by. Without a Secret the process's own
     identity counts, such as a service account's."""
+
+
+class StreamLimits(Model):
+    """How large a stream may grow on disk while its readers are away."""
+
+    share: Annotated[int, Field(ge=1, le=90)] | None = None
+    """Percent of ``limits.storage``; left out, telemetry has 30, features and scores 5, events 2, gaps 1."""
+    keep: Duration | None = None
+    """What is older gives way; left out, telemetry has 7d, features and scores 14d, events and gaps 400d."""
+
+
+class FlowLimits(StreamLimits):
+    """Limits of a stream that blocks flow through, and what happens at them."""
+
+    when_full: WhenFull | None = None
+    """What gives way at the limit; left out, dropOldest for telemetry and holdSources for features and scores."""
+
+
+class Streams(Model):
+    """How large the streams may grow and what happens then. Tables take what storage the streams leave."""
+
+    telemetry: FlowLimits = FlowLimits()
+    """Samples on their way to features and tables."""
+    features: FlowLimits = FlowLimits()
+    """Features on their way to scores and tables."""
+    scores: FlowLimits = FlowLimits()
+    """Scores on their way to alerts and tables."""
+    events: StreamLimits = StreamLimits()
+    """Alerts. The oldest give way; the tables have them."""
+    gaps: StreamLimits = StreamLimits()
+    """The ledger of gaps. The oldest entries give way; the tables have them."""
+
+    def limits(self, stream: str) -> tuple[int, str, WhenFull]:
+        """Share in percent, time kept, and what gives way of a stream, by its field; what is left out is filled in."""
+        said: StreamLimits = getattr(self, stream)
+        share, keep, when_full = _STREAM_DEFAULTS[stream]
+        chosen = said.when_full if isinstance(said, FlowLimits) else None
+        return said.share or share, said.keep or keep, chosen or when_full
 
 
 class Freshness(Model):
@@ -100,6 +158,7 @@ class TenantPolicySpec(Model):
     namespace: Name | None = None
     """The tenant's namespace; left out, it has the policy's name."""
     limits: Limits = Limits()
+    streams: Streams = Streams()
     retention: Retention = Retention()
     storage: TableStorage | None = None
     """Where the tables are; left out, where the installation keeps them."""

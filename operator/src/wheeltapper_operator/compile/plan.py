@@ -20,6 +20,7 @@ from wheeltapper_api.config import (
 )
 from wheeltapper_api.fields import duration_ns, size_bytes
 from wheeltapper_api.kinds import AssetTwin, Plant, Resource
+from wheeltapper_api.kinds.tenantpolicy import WhenFull
 from wheeltapper_api.plan import Plan, TenantPlan
 from wheeltapper_api.resolve import Resolver, Tenant
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Line, Stage
@@ -28,9 +29,6 @@ from wheeltapper_operator.compile.collectors import collector_config, series_con
 from wheeltapper_operator.compile.lines import asset_config, line_config
 from wheeltapper_operator.compile.placement import place
 
-# Which part of the tenant's storage each stream may take while its readers are away; tables take the rest.
-_SHARE = {Stage.TELEMETRY: 0.30, Stage.FEATURES: 0.05, Stage.SCORES: 0.05, Stage.EVENTS: 0.02, Stage.GAPS: 0.01}
-_KEPT = {Stage.TELEMETRY: "7d", Stage.FEATURES: "14d", Stage.SCORES: "14d", Stage.EVENTS: "400d", Stage.GAPS: "400d"}
 _CONFIG_HISTORY = 64
 _STOP_ORDER = {Role.COLLECT: 0, Role.FEATURIZE: 1, Role.SCORE: 2, Role.ALERT: 3, Role.STORE: 4}
 
@@ -190,16 +188,19 @@ def _collectors(resolver: Resolver, tenant: Tenant, series: dict[Group, list[Ser
 
 
 def _streams(tenant: Tenant) -> list[StreamDefinition]:
-    storage = size_bytes(tenant.policy.spec.limits.storage)
-    return [
-        StreamDefinition(
+    spec = tenant.policy.spec
+    found = []
+    for stage in Stage:
+        share, keep, when_full = spec.streams.limits(stage.value)
+        definition = StreamDefinition(
             name=stage.stream,
             subjects=[f"{stage.value}.>"],
-            max_bytes=int(storage * _SHARE[stage]),
-            max_age_seconds=duration_ns(_KEPT[stage]) // 10**9,
+            max_bytes=size_bytes(spec.limits.storage) * share // 100,
+            max_age_seconds=duration_ns(keep) // 10**9,
+            discard="new" if when_full is WhenFull.HOLD_SOURCES else "old",
         )
-        for stage in Stage
-    ]
+        found.append(definition)
+    return found
 
 
 def _tables(tenant: Tenant) -> TablesConfig | None:

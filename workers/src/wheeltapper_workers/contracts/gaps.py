@@ -16,7 +16,7 @@ from wheeltapper_workers.contracts.state import ContractState
 from wheeltapper_workers.contracts.table import SeriesTable
 from wheeltapper_workers.runtime.blocks import encode_names, encode_times, make_batch
 
-_TOLERATED: Final = 1.5
+TOLERATED: Final = 1.5
 """Of the expected interval: nothing fits into a stretch that is no longer."""
 
 
@@ -76,7 +76,7 @@ def gaps_before(state: ContractState, raw: RawBatch, table: SeriesTable) -> Gaps
     time_ns = np.where(time_ns == NO_TIME, raw.received_ns[order], time_ns)
     first = rules.first_rows(series)
     before = rules.previous(time_ns, first, state.newest_ns[series])
-    interval = np.array([one.interval_ns for one in table.series], np.float64)[series] * _TOLERATED
+    interval = np.array([one.interval_ns for one in table.series], np.float64)[series] * TOLERATED
     unsure = first & state.unsure[series] & (time_ns - before > interval)
     lost = raw.lost_before[order]
     found = np.flatnonzero((unsure | lost) & (before != NO_TIME) & (time_ns > before))

@@ -149,7 +149,10 @@ class Historian:
         return bad
 
     def due(self, now_ns: int) -> bool:
-        """Whether to commit: enough rows wait, or the first call that saw any waiting was long enough ago."""
+        """Whether to commit: enough rows wait, or the first call that saw any waiting was long enough ago.
+
+        ``now_ns`` is of a clock that goes on evenly, such as ``time.monotonic_ns``.
+        """
         with self._guard:
             if self._rows == 0:
                 self._waiting_since_ns = None
@@ -171,6 +174,12 @@ class Historian:
         """Rows that are not stored yet."""
         with self._guard:
             return self._rows
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that are not stored yet."""
+        with self._guard:
+            return self._bytes
 
     def positions(self) -> dict[str, int]:
         """Last stream sequence each table contains, by stream; 0 where there is nothing.

@@ -21,12 +21,14 @@ from nats.js.errors import NotFoundError
 
 from wheeltapper_api.config import StoreConfig, WorkerConfig
 from wheeltapper_api.wire import Stage
+from wheeltapper_workers.history import unstored
 from wheeltapper_workers.history.historian import Historian, StoreError
 from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, made_anew
 from wheeltapper_workers.history.tables import Store
-from wheeltapper_workers.runtime.jetstream import Message, StreamReader
+from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader
+from wheeltapper_workers.runtime.missed import Missed
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ class Recorder:
         self._moved = asyncio.Event()
         self._read: dict[str, ReadUpTo] = {}
         """Last message read of each stream, whether or not it is stored yet."""
+        self._stored: dict[str, int] = {}
+        """Last message of each stream that the tables have."""
+        self._missed = Missed()
         self._commits = self._bad_blocks = self._lost = 0
         self._sweep_at = time.monotonic() + _FIRST_SWEEP_SECONDS
         self._problem = ""
@@ -99,8 +104,11 @@ class Recorder:
     def summary(self) -> dict[str, Any]:
         """For the status document."""
         return {
-            "positions": {stream: read.sequence for stream, read in self._read.items()},
+            "positions": dict(self._stored),
+            "needs": dict(self._stored),
+            "missed": self._missed.document(),
             "waitingRows": self._historian.buffered_rows,
+            "waitingBytes": self._historian.buffered_bytes,
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
             "lostMessages": self._lost,
@@ -122,6 +130,7 @@ class Recorder:
     def _take_up(self) -> None:
         self._historian.use(self._store())
         self._read = self._historian.read_up_to()
+        self._stored = {stream: read.sequence for stream, read in self._read.items()}
         self._lost = sum(gap.count for gap in self._historian.gaps())
 
     def _store(self) -> Store:
@@ -155,13 +164,13 @@ class Recorder:
                     ):
                         break
                     connections = self._client.stats["reconnects"]
-                    self._add(stage, messages)
+                    await self._add(stage, messages)
                     while self._historian.full:  # noqa: ASYNC110 - a commit in a thread ends it; the stream waits
                         await asyncio.sleep(_LOOK_SECONDS)
             finally:
                 await reader.close()
 
-    def _add(self, stage: Stage, messages: list[Message]) -> None:
+    async def _add(self, stage: Stage, messages: list[Message]) -> None:
         for message in messages:
             before = self._read[stage.stream]
             if message.sequence > before.sequence + 1:
@@ -169,6 +178,7 @@ class Recorder:
                 self._lost += gap.count
                 self._historian.missed(gap)
                 log.warning("%s", gap)
+                await self._miss(Missing(stage.stream, gap.first, gap.last), message.published_ns)
             bad = self._historian.add(
                 stage, message.sequence, message.published_ns, message.subject, message.data, message.headers
             )
@@ -178,6 +188,15 @@ class Recorder:
             if bad is not None:
                 self._bad_blocks += 1
                 log.warning("%s", bad)
+
+    async def _miss(self, missing: Missing, behind_ns: int) -> None:
+        """Enter into the ledger which samples left the stream before they were stored."""
+        self._missed.add(missing)
+        if missing.stream != Stage.TELEMETRY.stream:
+            return
+        while not await self._commit():  # noqa: ASYNC110 - the tables tell how far each series is once they can
+            await asyncio.sleep(_RETRY_SECONDS)
+        await unstored.enter(self._client, self._store(), self._config.lines, missing, behind_ns)
 
     async def _same(self, stage: Stage) -> bool | None:
         """Whether the stream continues what was read; if not, that is told. None where nobody answers."""
@@ -215,7 +234,7 @@ class Recorder:
     async def _commit_when_due(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._historian.due(time.time_ns()) and not await self._commit():
+            if self._historian.due(time.monotonic_ns()) and not await self._commit():
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _commit(self) -> bool:
@@ -223,7 +242,7 @@ class Recorder:
         if not self._read or None in await asyncio.gather(*map(self._same, Stage)):
             return False
         try:
-            await asyncio.to_thread(self._historian.commit)
+            self._stored |= await asyncio.to_thread(self._historian.commit)
         except StoreError as error:
             self._tell(f"{error}; trying again, and the streams keep what comes")
             await self._renew()

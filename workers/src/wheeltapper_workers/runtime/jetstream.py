@@ -1,7 +1,6 @@
-"""JetStream as the runtime needs it: a reader that keeps its own position, and a writer that cannot be overtaken.
+"""JetStream as the runtime needs it: a connection that comes back, calls that insist, a reader with its own position.
 
-The reader's consumer acknowledges nothing, since the position lives in the worker's checkpoint. The writer tells the
-server the last sequence of its subject with every message: a paused or second instance is refused, not merged.
+The reader's consumer acknowledges nothing, since the position lives in the worker's checkpoint.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,26 +17,21 @@ from typing import Any, Final
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, NotFoundError
-
-from wheeltapper_api.wire import HEADER_INPUT
+from nats.js.errors import APIError, ServerError, ServiceUnavailableError
 
 log = logging.getLogger(__name__)
 
-_WRONG_LAST_SEQUENCE: Final = 10071
-_EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _PULL_SECONDS: Final = 5.0
 _PULL_BYTES: Final = 16 * 2**20
 """Asked for at once. The server closes a connection on which 64 MiB wait, and a worker's memory is bounded by this."""
 _REQUEST_ENDED: Final = ("404", "408")
 """Nothing there, time is up."""
 _RETRY_SECONDS: Final = 0.5
-
-
-class Fenced(Exception):  # noqa: N818 - the field's word for it, and it is a state more than an error
-    """Another instance writes to this subject; this one has to stop and start again from the checkpoint."""
+_LOOK_SECONDS: Final = 5.0
+"""A reader that keeps up looks so often whether the stream was trimmed in front of it, one that lags every time."""
+_IDLE_SECONDS: Final = 60.0
+"""A reader for which nothing comes lets its position follow the stream so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +93,56 @@ def obey_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-async def insist(call: Any, *, what: str) -> Any:
-    """Repeat an asynchronous call until the server has answered; errors it answers with are raised."""
+async def insist(call: Any, *, what: str, held: Callable[[str], None] | None = None) -> Any:
+    """Repeat an asynchronous call until the server has done it; errors that time does not heal are raised.
+
+    A server that answers that it cannot now, because a stream or its disk is full, is asked again like one that does
+    not answer.
+
+    Parameters
+    ----------
+    held
+        Called with why it has not gone through yet, in the server's words, and with an empty text once it has.
+    """
+    before = ""
     while True:
         obey_cancellation()
         try:
-            return await call()
+            result = await call()
+        except (ServiceUnavailableError, ServerError) as error:
+            why = error.description or str(error)
         except APIError:
             raise
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            log.warning("%s did not go through (%s); trying again", what, error or type(error).__name__)
-            await asyncio.sleep(_RETRY_SECONDS)
+            why = str(error) or type(error).__name__
+        else:
+            if before and held is not None:
+                held("")
+            return result
+        if why != before:  # said once, not twice a second for a night
+            log.warning("%s did not go through (%s); trying again", what, why)
+            before = why
+        if held is not None:
+            held(why)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A stretch of a stream that was gone before its reader came to it."""
+
+    stream: str
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        """Say what is gone; of a stream that several share some of it may have been of no concern."""
+        return f"{self.stream} no longer has messages {self.first} to {self.last}, {self.count} that were not read yet"
+
+    @property
+    def count(self) -> int:
+        """Messages of all writers of the stream."""
+        return self.last - self.first + 1
 
 
 class StreamReader:
@@ -117,24 +150,43 @@ class StreamReader:
 
     Lost connections, a restarted server and a forgotten consumer are noticed by the consumer's own count of messages;
     the reader then goes on after the last message it has handed out.
+
+    Parameters
+    ----------
+    on_missing
+        Called with what the stream no longer had when the reader came to it, before anything behind it is handed
+        out. A position of 0 asks for what there is, and misses nothing.
     """
 
-    def __init__(self, client: Client, stream: str, subjects: list[str], position: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        subjects: list[str],
+        position: int,
+        *,
+        on_missing: Callable[[Missing], None] | None = None,
+    ) -> None:
         self._client = client
         self._jetstream = client.jetstream()
         self._stream, self._subjects = stream, subjects
         self.position = position
         """Stream sequence of the last message handed out."""
         self._subscription: Any = None
+        self._on_missing = on_missing
         self._consumer = ""
         self._delivered = 0
         self._requested = 0
+        self._pending = 0
+        self._looked_s = self._idle_s = time.monotonic()
 
     async def read(self, limit: int) -> list[Message]:
         """Up to ``limit`` messages; none if none came within a few seconds."""
         obey_cancellation()
         if self._subscription is None:
             await insist(self._open, what=f"Opening {self._stream}")
+        elif self._on_missing is not None and self._requested == 0 and self._may_be_overtaken():
+            await self._look()
         try:
             if self._requested == 0:
                 await self._request(limit)
@@ -146,6 +198,8 @@ class StreamReader:
         self._take(first, messages)
         while self._subscription is not None and self._subscription.pending_msgs and len(messages) < limit:
             self._take(await self._subscription.next_msg(timeout=1), messages)
+        if not messages and time.monotonic() - self._idle_s > _IDLE_SECONDS:
+            await self._follow()
         return messages
 
     async def close(self) -> None:
@@ -167,7 +221,39 @@ class StreamReader:
             else:
                 return message
 
+    def _may_be_overtaken(self) -> bool:
+        return self._pending > 0 or time.monotonic() - self._looked_s > _LOOK_SECONDS
+
+    async def _look(self) -> None:
+        """Tell what the stream no longer has between the position and its own beginning."""
+        self._looked_s = time.monotonic()
+        if self._on_missing is None or not self.position:
+            return
+        begin = (await insist(self._info, what=f"Looking at {self._stream}")).state.first_seq
+        if begin > self.position + 1:
+            self._on_missing(Missing(self._stream, self.position + 1, begin - 1))
+            self.position = begin - 1
+
+    async def _follow(self) -> None:
+        """Let the position follow a stream in which nothing is for this reader, so that nobody keeps it for its sake.
+
+        The end of the stream is asked for first: what the consumer has not passed on by then would be pending.
+        """
+        self._idle_s = time.monotonic()
+        try:
+            end = (await self._info()).state.last_seq
+            consumer = await self._jetstream.consumer_info(self._stream, self._consumer)
+        except (nats.errors.Error, TimeoutError):
+            return
+        delivered = consumer.delivered.consumer_seq if consumer.delivered else None
+        if consumer.num_pending == 0 and delivered == self._delivered:
+            self.position = max(self.position, end)
+
+    async def _info(self) -> Any:
+        return await self._jetstream.stream_info(self._stream)
+
     async def _open(self) -> None:
+        await self._look()
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
@@ -201,13 +287,14 @@ class StreamReader:
         if metadata.sequence.consumer != self._delivered + 1:
             self._subscription = None  # messages were lost on the way to us
             return
+        sequence = metadata.sequence.stream
         self._delivered += 1
         self._requested -= 1
-        self.position = metadata.sequence.stream
+        self.position, self._pending, self._idle_s = sequence, metadata.num_pending, time.monotonic()
         published_ns = int(message.reply.split(".")[-2 if message.reply.count(".") == 8 else -4])
         messages.append(
             Message(
-                metadata.sequence.stream,
+                sequence,
                 message.subject,
                 message.data,
                 message.headers or {},
@@ -215,58 +302,3 @@ class StreamReader:
                 metadata.num_pending,
             )
         )
-
-
-class FencedWriter:
-    """Writes to a subject of its own, each message after the last one it knows of."""
-
-    def __init__(self, client: Client, stream: str, subject: str) -> None:
-        self._jetstream: JetStreamContext = client.jetstream()
-        self.stream, self.subject = stream, subject
-        self.last_sequence = 0
-        self.last_input = ""
-        """``Wheeltapper-Input`` of the last message of the subject."""
-
-    async def open(self) -> None:
-        """Learn where the subject stands."""
-        last = await self._last()
-        self.last_sequence, self.last_input = last
-
-    async def write(self, data: bytes, headers: dict[str, str]) -> int:
-        """Publish and wait until it is stored; returns the stream sequence.
-
-        Raises
-        ------
-        Fenced
-            If another instance has written to the subject.
-        """
-        headers = headers | {_EXPECTED_LAST: str(self.last_sequence)}
-        try:
-            acknowledgement = await insist(
-                lambda: self._jetstream.publish(self.subject, data, stream=self.stream, headers=headers, timeout=5),
-                what=f"Publishing on {self.subject}",
-            )
-            self.last_sequence = acknowledgement.seq
-        except APIError as error:
-            if error.err_code != _WRONG_LAST_SEQUENCE:
-                raise
-            await self._recognise(headers[HEADER_INPUT])
-        self.last_input = headers[HEADER_INPUT]
-        return self.last_sequence
-
-    async def _recognise(self, own: str) -> None:
-        """A publish whose answer was lost is found stored; anything else means another writer."""
-        before = self.last_sequence
-        sequence, found = await self._last()
-        if found != own or sequence <= before:
-            raise Fenced(f"Another instance writes to {self.subject}; this one stops")
-        self.last_sequence = sequence
-
-    async def _last(self) -> tuple[int, str]:
-        try:
-            last = await insist(
-                lambda: self._jetstream.get_last_msg(self.stream, self.subject), what=f"Reading {self.subject}"
-            )
-        except NotFoundError:
-            return 0, ""
-        return last.seq or 0, (last.headers or {}).get(HEADER_INPUT, "")

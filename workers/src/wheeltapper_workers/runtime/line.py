@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 from opentelemetry import trace
 
 from wheeltapper_api.config import LineConfig, Role, digest_of
@@ -24,12 +24,16 @@ from wheeltapper_api.wire import (
     HEADER_INPUT,
     HEADER_TICK,
     HEADER_TRACE,
+    Line,
+    Quality,
     Stage,
 )
-from wheeltapper_workers.runtime import blocks, tracing
+from wheeltapper_workers.runtime import blocks, metrics, tracing
 from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
-from wheeltapper_workers.runtime.jetstream import FencedWriter, Message, StreamReader, insist
+from wheeltapper_workers.runtime.fenced import FencedWriter, is_full
+from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader, insist
+from wheeltapper_workers.runtime.missed import Missed
 from wheeltapper_workers.runtime.step import Output, Step
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,11 @@ def line_generation(config: LineConfig) -> str:
     return digest_of(config)[7:23]
 
 
+def part_key(role: Role, line: Line) -> str:
+    """Name of a role of a line among the parts of its worker, in logs and of its files."""
+    return f"{role.value}-{line.plant}-{line.asset_class}-{line.shard}"
+
+
 @dataclass(slots=True)
 class Progress:
     """What the status document shows of a role."""
@@ -63,6 +72,11 @@ class Progress:
     last_refusal: str = ""
     problem: str = ""
     """Why the state cannot be saved; empty while it can."""
+    blocks: int = 0
+    bytes: int = 0
+    read_ns: int = 0
+    """When the message that was read last was stored."""
+    missed: Missed = field(default_factory=Missed)
 
 
 class LineRole:
@@ -82,13 +96,16 @@ class LineRole:
         self._generation = ""
         self._done = (0, -1)
         self._reader: StreamReader | None = None
-        self._saved_ns = 0
+        self._saved_ns = time.monotonic_ns()
         self._saved_position = -1
+        self._needed = self._needed_before = 0
+        self._unsaved_output = 0
+        self._unannounced = self._ahead = False
 
     @property
     def name(self) -> str:
         """Role and line, as logs and files name it."""
-        return f"{self.role.value}-{self.line.plant}-{self.line.asset_class}-{self.line.shard}"
+        return part_key(self.role, self.line)
 
     @property
     def generation(self) -> str:
@@ -114,8 +131,11 @@ class LineRole:
             self._state = self._step.initial(config)
             checkpoint = None
         position = checkpoint.position if checkpoint else 0
-        self._reader = StreamReader(self._client, self._source.stream, [self.line.filter(self._source)], position)
+        self._reader = StreamReader(
+            self._client, self._source.stream, [self.line.filter(self._source)], position, on_missing=self._miss
+        )
         self.progress.position = self._saved_position = position
+        self._needed = self._needed_before = position
         if await self._told(first=False) != line_generation(self._wanted):
             await self._announce()
 
@@ -144,6 +164,9 @@ class LineRole:
         while reader is not None:
             for message in await reader.read(READ_LIMIT):
                 await self._take(message)
+            self.progress.position = reader.position  # which also follows a stream that has nothing for this line
+            if self._unannounced:
+                await self._announce()
             self.checkpoint(force=False)
 
     async def stop(self) -> None:
@@ -154,8 +177,13 @@ class LineRole:
             await self._reader.close()
 
     def checkpoint(self, *, force: bool) -> None:
-        """Save state and position if it is time, or in any case; an unchanged position is not saved twice."""
+        """Save state and position if it is time, or in any case; an unchanged position is not saved twice.
+
+        A state that was stopped while its outputs were on their way is ahead of the position, and not saved.
+        """
         now = time.monotonic_ns()
+        if self._ahead:
+            return
         if self.progress.position == self._saved_position or (not force and now - self._saved_ns < CHECKPOINT_NS):
             return
         self._saved_ns = now
@@ -167,6 +195,8 @@ class LineRole:
         self.progress.problem = problem
         if not problem:
             self._saved_position = checkpoint.position
+            self._needed_before, self._needed = self._needed, checkpoint.position
+            self._unsaved_output = 0
 
     def summary(self) -> dict[str, Any]:
         """For the status document."""
@@ -180,8 +210,36 @@ class LineRole:
             "refused": self.progress.refused,
             "lastRefusal": self.progress.last_refusal,
             "problem": self.progress.problem,
+            "held": self._writer.held,
+            "full": self._writer.full,
+            "needs": self._needs(),
+            "missed": self.progress.missed.document(),
+            "blocks": self.progress.blocks,
+            "bytes": self.progress.bytes,
+            "bytesWritten": self._writer.bytes,
+            "readNs": self.progress.read_ns,
+            "unsavedSeconds": self._unsaved_s(),
             "summary": self._step.summary(self._state) if self._state is not None else {},
         }
+
+    def _needs(self) -> dict[str, int]:
+        """Sequence of each stream behind which it has to be kept for a restart.
+
+        The input from the checkpoint before the last on, which may be all that a damaged disk leaves; of the output
+        what was made since the last, by which it is known and not made twice.
+        """
+        needs = {self._source.stream: min(self._needed_before, self._needed)}
+        return needs | ({self._writer.stream: self._unsaved_output - 1} if self._unsaved_output else {})
+
+    def _unsaved_s(self) -> float:
+        """Seconds for which the state has been ahead of the checkpoint."""
+        ahead = self.progress.position != self._saved_position
+        return (time.monotonic_ns() - self._saved_ns) / 1e9 if ahead else 0.0
+
+    def _miss(self, missing: Missing) -> None:
+        """Tell that blocks left the stream unread: the stream was full or too old, or the checkpoint is."""
+        self.progress.missed.add(missing)
+        log.warning("%s: %s. What they held is in no %s of this line", self.name, missing, FLOW[self.role][1].value)
 
     def _restore(self, checkpoint: Checkpoint) -> bool:
         config = self._configs.get(checkpoint.generation)
@@ -208,16 +266,26 @@ class LineRole:
         return str((found.headers or {}).get(HEADER_GENERATION, ""))
 
     async def _announce(self) -> None:
-        log.info("%s: config %s from the next block on", self.name, line_generation(self._wanted))
-        await self._publish_tick(line_generation(self._wanted))
+        """Record the config; if the stream is full, after this role has read on, for it may be what it waits for."""
+        if not self._unannounced:
+            log.info("%s: config %s from the next block on", self.name, line_generation(self._wanted))
+        self._unannounced = not await self._publish_tick(line_generation(self._wanted))
 
-    async def _publish_tick(self, generation: str) -> None:
+    async def _publish_tick(self, generation: str) -> bool:
+        """Record the time; says whether there was room for it."""
         headers = {HEADER_TICK: str(time.time_ns()), HEADER_GENERATION: generation}
-        subject = self.line.subject(self._source, "tick")
-        await insist(
-            lambda: self._client.jetstream().publish(subject, b"", stream=self._source.stream, headers=headers),
-            what=f"Recording the time on {subject}",
-        )
+        subject, stream = self.line.subject(self._source, "tick"), self._source.stream
+
+        async def publish() -> bool:
+            try:
+                await self._client.jetstream().publish(subject, b"", stream=stream, headers=headers)
+            except ServiceUnavailableError as error:
+                if is_full(error.description or ""):
+                    return False
+                raise
+            return True
+
+        return bool(await insist(publish, what=f"Recording the time on {subject}"))
 
     async def _take(self, message: Message) -> None:
         try:
@@ -229,16 +297,28 @@ class LineRole:
         else:
             await self._advance(item, message)
         self.progress.position, self.progress.pending = message.sequence, message.pending
+        self.progress.read_ns = message.published_ns
+        self._ahead = False
 
     async def _advance(self, item: Item, message: Message) -> None:
         if isinstance(item, Tick):
             self._reconfigure(item.generation)
         parent = message.headers.get(HEADER_TRACE, "")
         attributes: dict[str, str | int] = {"stream": self._source.stream, "sequence": message.sequence}
+        self._ahead = True
         with tracing.span(self._tracer, self.role.value, parent, attributes):
             self._state, outputs = self._step.step(self._state, item)
             for part, output in enumerate(outputs):
                 await self._publish(message.sequence, part, output)
+        if isinstance(item, Block):
+            self._count(item, message)
+
+    def _count(self, block: Block, message: Message) -> None:
+        self.progress.blocks += 1
+        self.progress.bytes += len(message.data)
+        newest_ns = _newest(block.batch, self._source)
+        if newest_ns is not None:
+            metrics.record_delay(self.role.value, self.line, newest_ns)
 
     def _reconfigure(self, generation: str) -> None:
         if generation in ("", self._generation):
@@ -258,6 +338,7 @@ class LineRole:
         headers = {HEADER_INPUT: f"{sequence}:{part}", HEADER_GENERATION: self._generation, **tracing.headers()}
         await self._writer.write(data, headers)
         self._done = (sequence, part)
+        self._unsaved_output = self._unsaved_output or self._writer.last_sequence
         self.progress.outputs += 1
 
 
@@ -277,6 +358,14 @@ def read_item(stage: Stage, message: Message) -> Item:
         return Tick(stage.stream, message.sequence, int(tick), generation)
     batch = blocks.from_bytes(message.data, stage)
     return Block(stage.stream, message.sequence, batch, message.headers.get(HEADER_TRACE, ""), generation)
+
+
+def _newest(batch: pa.RecordBatch, stage: Stage) -> int | None:
+    """Newest time of a block's samples or windows; samples whose clock is not believed do not count."""
+    times = blocks.numbers(batch, "source_time" if stage is Stage.TELEMETRY else "window_end")
+    if stage is Stage.TELEMETRY:
+        times = times[blocks.numbers(batch, "quality") & int(Quality.CLOCK) == 0]
+    return int(times.max()) if len(times) else None
 
 
 def _parse_input(text: str) -> tuple[int, int]:

@@ -11,19 +11,24 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from wheeltapper_api.config import LineConfig, Role, WorkerConfig
+from wheeltapper_api.kinds.meta import Condition
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
-from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist
-from wheeltapper_workers.runtime.line import FLOW, LineRole, line_generation
+from wheeltapper_workers.runtime.clock import ClockWatch
+from wheeltapper_workers.runtime.conditions import TRANSITIONS, Machine, conditions, sentence, transitions
+from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist, obey_cancellation
+from wheeltapper_workers.runtime.line import FLOW, LineRole, line_generation, part_key
 from wheeltapper_workers.runtime.step import Step
 
 log = logging.getLogger(__name__)
@@ -144,6 +149,11 @@ class Worker:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started_ns = time.time_ns()
         self._problem = ""
+        self._clock = ClockWatch()
+        self._conditions: list[Condition] = []
+        self._transitions: deque[dict[str, Any]] = deque(maxlen=TRANSITIONS)
+        self.newest: dict[str, Any] = {}
+        """Status document of the last look."""
 
     async def run(self) -> None:
         """Work until cancelled; a part that fails ends the process, and its supervisor starts it again.
@@ -226,7 +236,7 @@ class Worker:
         parts: dict[str, Part] = {}
         for line in config.lines:
             for role in (role for role in config.roles if role in FLOW):
-                key = f"{role.value}-{line.line.plant}-{line.line.asset_class}-{line.line.shard}"
+                key = part_key(role, line.line)
                 step = self._make_step(role, line)
                 line_role = LineRole(self._client, role, line, step, CheckpointStore(folder, key))
                 parts[key] = LinePart(line_role, self._earlier)
@@ -236,20 +246,69 @@ class Worker:
         """Keep the status document of this worker fresh."""
         jetstream = self._client.jetstream()
         subject = f"$KV.{STATUS_BUCKET}.{self._environment.worker}"
+        await self._take_up_conditions(subject)
         while True:
-            data = json.dumps(self.status(), allow_nan=False).encode()
-            await insist(lambda data=data: jetstream.publish(subject, data), what="Reporting the status")
+            obey_cancellation()
+            self.newest = self._look()
+            data = json.dumps(self.newest, allow_nan=False).encode()
+            report = asyncio.create_task(
+                insist(lambda data=data: jetstream.publish(subject, data), what="Reporting the status")
+            )
+            try:
+                while not (await asyncio.wait([report], timeout=STATUS_SECONDS))[0]:
+                    self.newest = self._look()  # log and metrics tell what the bucket cannot be told
+            finally:
+                report.cancel()
+                await asyncio.wait([report])
+            await report
             await asyncio.sleep(STATUS_SECONDS)
 
+    async def _take_up_conditions(self, subject: str) -> None:
+        """Conditions go on where the last run left them: a restart is no transition."""
+        jetstream = self._client.jetstream()
+        try:
+            last = await insist(lambda: jetstream.get_last_msg(f"KV_{STATUS_BUCKET}", subject), what="Reading status")
+            document = json.loads(last.data or b"{}")
+            self._conditions = [Condition.model_validate(one) for one in document.get("conditions", [])]
+            self._transitions.extend(document.get("transitions", []))
+        except (NotFoundError, ValueError):
+            return
+
+    def _look(self) -> dict[str, Any]:
+        """The status document of now. A change of a condition is told once."""
+        now_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        step_ns = self._clock.look(now_ns, monotonic_ns)
+        if step_ns:
+            log.warning("The machine's clock was set by %.1f s", step_ns / 1e9)
+        parts = self._summaries()
+        machine = Machine(self._client.is_connected, self._clock.recent(monotonic_ns))
+        before, self._conditions = self._conditions, conditions(parts, machine, self._conditions, now_ns)
+        for one in transitions(before, self._conditions):
+            log.log(logging.INFO if one.status == "True" else logging.WARNING, "%s", sentence(one))
+            self._transitions.append(_plain(one))
+        return self._document(parts, now_ns)
+
     def status(self) -> dict[str, Any]:
-        """The status document."""
+        """The status document, with the conditions of the last look."""
+        return self._document(self._summaries(), time.time_ns())
+
+    def _summaries(self) -> dict[str, dict[str, Any]]:
+        return {key: part.summary() for key, part in self._parts.items()}
+
+    def _document(self, parts: dict[str, dict[str, Any]], now_ns: int) -> dict[str, Any]:
         return {
             "worker": self._environment.worker,
             "tenant": self._config.tenant if self._config else "",
             "generation": self._config.generation if self._config else "",
             "pid": os.getpid(),
             "startedNs": self._started_ns,
-            "timeNs": time.time_ns(),
+            "timeNs": now_ns,
             "problem": self._problem,
-            "parts": {key: part.summary() for key, part in self._parts.items()},
+            "conditions": [_plain(one) for one in self._conditions],
+            "transitions": list(self._transitions),
+            "parts": parts,
         }
+
+
+def _plain(condition: Condition) -> dict[str, Any]:
+    return condition.model_dump(mode="json", exclude={"observed_generation"})

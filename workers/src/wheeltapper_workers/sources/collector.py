@@ -31,7 +31,8 @@ from wheeltapper_workers.contracts.table import SeriesTable, series_table
 from wheeltapper_workers.runtime import tracing
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
-from wheeltapper_workers.runtime.jetstream import FencedWriter, StreamReader
+from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.jetstream import StreamReader
 from wheeltapper_workers.runtime.step import Snapshot
 from wheeltapper_workers.sources.base import Delivery, History, Kept, Source
 from wheeltapper_workers.sources.ledger import Ledger
@@ -80,6 +81,7 @@ class Collector:
         self._tracer = trace.get_tracer("wheeltapper")
         self._source: Source | None = None
         self._blocks = 0
+        self._unsaved = 0
         self._saved_ns = 0
         self._problem = ""
         self._told: set[tuple[str, str, str]] = set()
@@ -144,7 +146,12 @@ class Collector:
             "duplicates": int(self._state.duplicates.sum()),
             "gaps": self._ledger.gaps,
             "lost": self._ledger.lost,
+            "lastLossSeconds": self._ledger.seconds_since_loss,
             "blocks": self._blocks,
+            "bytesWritten": sum(writer.bytes for writer in self._writers.values()),
+            "held": next((writer.held for writer in self._writers.values() if writer.held), ""),
+            "full": any(writer.full for writer in self._writers.values()),
+            "needs": {Stage.TELEMETRY.stream: self._unsaved - 1} if self._unsaved else {},
             "problem": self._problem,
             "problemCount": len(found),
             "problems": [asdict(problem) for problem in found[:_SHOWN_PROBLEMS]],
@@ -203,6 +210,7 @@ class Collector:
                 sequence = await writer.write(to_bytes(batch), headers)
                 self._written.add(line.key, sequence, len(batch))
                 self._blocks += 1
+                self._unsaved = self._unsaved or sequence
         self._ahead = False
         return checked
 
@@ -297,6 +305,8 @@ class Collector:
         problem = self._store.try_save(Checkpoint(0, "", _VERSION, Snapshot(arrays, document)))
         if problem and not self._problem:
             log.warning("%s: %s", self._config.name, problem)
+        if not problem:
+            self._unsaved = 0
         self._problem = problem
         self._saved_ns = time.monotonic_ns()
 

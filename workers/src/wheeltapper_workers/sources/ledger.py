@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,12 @@ class Ledger:
         """Entries made."""
         self.lost = 0
         """Those of them that the source could not fill."""
+        self._lost_s = 0.0
+
+    @property
+    def seconds_since_loss(self) -> float | None:
+        """Time since the last entry that the source could not fill; None before the first."""
+        return round(time.monotonic() - self._lost_s, 1) if self.lost else None
 
     async def enter(
         self,
@@ -54,4 +61,7 @@ class Ledger:
         if len(gaps):
             log.warning("%s: %d gaps, %d recovered. %s", self._connection, len(gaps), recovered.sum(), cause)
         self.gaps += len(gaps)
-        self.lost += int((~recovered).sum())
+        lost = int((~recovered).sum())
+        if lost:
+            self._lost_s = time.monotonic()
+        self.lost += lost

@@ -25,7 +25,8 @@ from wheeltapper_workers.contracts.raw import RawBatch, raw_batch
 from wheeltapper_workers.contracts.state import ContractState, initial
 from wheeltapper_workers.contracts.table import SeriesTable, series_table
 from wheeltapper_workers.runtime.blocks import TIMESTAMP, to_bytes
-from wheeltapper_workers.runtime.jetstream import FencedWriter, insist
+from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.jetstream import insist
 
 WRITER: Final = "backfill"
 BLOCK_ROWS: Final = 50_000
