@@ -48,6 +48,16 @@ def cache() -> Path:
     return Path(base) / "wheeltapper" / "cluster"
 
 
+def go() -> str:
+    """The Go command, also where its usual folder is not on the path."""
+    return shutil.which("go") or "/usr/local/go/bin/go"
+
+
+def built(module: Module) -> bool:
+    """Whether a module's programs are in the cache."""
+    return _folder(module).is_dir()
+
+
 def folder_of(module: Module, tell: Tell) -> Path:
     """Folder with the programs of a module, built where they are not yet.
 
@@ -56,13 +66,11 @@ def folder_of(module: Module, tell: Tell) -> Path:
     RuntimeError
         When Go cannot build them; it says what the compiler said.
     """
-    folder = cache() / f"{module.name}-{_digest(module)}"
-    if folder.is_dir():
-        return folder
-    with locked(cache() / f"{module.name}.lock"):
-        if not folder.is_dir():
-            _build(module, folder, tell)
-    return folder
+    if not built(module):
+        with locked(cache() / f"{module.name}.lock"):
+            if not built(module):
+                _build(module, _folder(module), tell)
+    return _folder(module)
 
 
 @contextlib.contextmanager
@@ -74,12 +82,12 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _digest(module: Module) -> str:
-    """Digest of all that decides what comes out, save for Go itself."""
+def _folder(module: Module) -> Path:
+    """Folder named by a digest of all that decides what comes out, save for Go itself."""
     source = _MODULES / module.name
     files = sorted(path for path in source.rglob("*") if path.name in {"go.mod", "go.sum"} or path.suffix == ".go")
     content = b"".join(path.read_bytes() for path in files) + repr(module).encode()
-    return hashlib.sha256(content).hexdigest()[:16]
+    return cache() / f"{module.name}-{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def _build(module: Module, folder: Path, tell: Tell) -> None:
@@ -99,7 +107,7 @@ def _compile(module: Module, out: Path, total: int, tell: Tell) -> None:
     """Compile a module's packages, telling every ten seconds how far it is."""
     flags = "-s -w " + " ".join(f"-X {name}={value}" for name, value in module.values.items())
     out.mkdir()
-    command = ["nice", "-n", "10", "go", "build", "-v", "-trimpath", f"-ldflags={flags}", f"-o={out}/"]
+    command = ["nice", "-n", "10", go(), "build", "-v", "-trimpath", f"-ldflags={flags}", f"-o={out}/"]
     done: list[str] = []
     told = time.monotonic()
     with subprocess.Popen(
@@ -120,7 +128,7 @@ def _compile(module: Module, out: Path, total: int, tell: Tell) -> None:
 
 
 def _go(module: Module, *arguments: str) -> str:
-    command = ["go", *arguments]
+    command = [go(), *arguments]
     done = subprocess.run(
         command, cwd=_MODULES / module.name, env=_environment(), capture_output=True, text=True, check=False
     )

@@ -1,0 +1,67 @@
+"""The fixture ``cluster``: one that runs already, one that a person points at, or one for this run of the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.access import Access
+from tests.cluster.cluster import Cluster
+from tests.cluster.programs import Tell
+from tests.cluster.requirements import KUBECONFIG_VARIABLE, missing
+from tests.cluster.storage import offer_volumes
+
+# The first test that uses the cluster may have to wait until Kubernetes is compiled.
+_SECONDS = 1800
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the cluster, so that they can be chosen and left out."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Access]:
+    """A cluster with a node that runs pods.
+
+    A test that needs more of it than its API, such as images on its node, asks for ``own_cluster``.
+    """
+    if given := os.environ.get(KUBECONFIG_VARIABLE):
+        yield Access(Path(given))
+        return
+    if reason := missing():
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    manager = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        with manager.global_and_fixture_disabled():
+            print(f"\n{text}", end="", flush=True)  # noqa: T201 (a build of minutes has to say that it goes on)
+
+    with running(tell) as found:
+        yield found
+
+
+@contextmanager
+def running(tell: Tell) -> Iterator[Cluster]:
+    """The cluster that ``make cluster-up`` started, or else one for as long as this lasts."""
+    own = Cluster()
+    with own.held():
+        kept = own.ready
+        if not kept:
+            own.up(tell)
+        try:
+            offer_volumes(own, own.state)
+            yield own
+        finally:
+            if not kept:
+                own.down(tell)
