@@ -8,10 +8,6 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-
-# Hierarchies of version 1 that the kubelet does not look for in its root.
-_UNUSED: Final = frozenset({"unified"})
 
 
 class Cgroup:
@@ -76,7 +72,7 @@ def _hierarchies() -> list[Path]:
     """Where control groups are mounted: one place with version 2, one for each controller with version 1."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     found = [Path(mount[1]) for mount in mounts if mount[2] in {"cgroup", "cgroup2"}]
-    return [folder for folder in dict.fromkeys(found) if folder.name not in _UNUSED]
+    return list(dict.fromkeys(found))
 
 
 def _remove_groups(folder: Path, deadline: float) -> None:

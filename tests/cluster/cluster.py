@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,15 +34,19 @@ class Cluster(Access):
         super().__init__(self.state / "kubeconfig", self.state / "programs" / "kubectl")
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, tell: Tell) -> Iterator[None]:
         """Keep other runs of the same checkout from starting or ending it meanwhile."""
-        with locked(_states() / f"{self.name}.lock"):
+        with locked(_states() / f"{self.name}.lock", tell):
             yield
 
     @property
-    def ready(self) -> bool:
-        """Whether it runs and its node takes pods."""
-        return self.sandbox.exists and self.kubeconfig.exists() and self._node_ready()
+    def kept(self) -> bool:
+        """Whether it was started to stay, and its node takes pods."""
+        return (self.state / "kept").exists() and self.sandbox.exists and self._node_ready()
+
+    def keep(self) -> None:
+        """Have it stay after the end of this run, for others to use."""
+        (self.state / "kept").touch()
 
     def up(self, tell: Tell) -> None:
         """Start it anew; what an earlier run has left behind goes first.
@@ -54,6 +59,7 @@ class Cluster(Access):
         kubernetes, coredns = folder_of(KUBERNETES, tell), folder_of(COREDNS, tell)
         self.down(tell)
         tell(f"Starting the cluster {self.name}")
+        began = time.monotonic()
         self.sandbox.create()
         for program in kubernetes.iterdir():
             _link(program, self.state / "programs" / program.name)
@@ -63,7 +69,7 @@ class Cluster(Access):
         self._start_control_plane()
         self._start_node({node.PAUSE_IMAGE: kubernetes / "pause", "wheeltapper.test/coredns:1": coredns / "coredns"})
         self._start_services()
-        tell(f"The cluster is up; its kubeconfig is {self.kubeconfig}")
+        tell(f"The cluster is up after {time.monotonic() - began:.0f} s")
 
     def down(self, tell: Tell) -> None:
         """End it with all that belongs to it, also when whoever started it was killed."""

@@ -55,13 +55,13 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Access]:
 def running(tell: Tell) -> Iterator[Cluster]:
     """The cluster that ``make cluster-up`` started, or else one for as long as this lasts."""
     own = Cluster()
-    with own.held():
-        kept = own.ready
-        if not kept:
-            own.up(tell)
-        try:
+    with own.held(tell):
+        if own.kept:
             offer_volumes(own, own.state)
             yield own
+            return
+        try:
+            own.up(tell)
+            yield own
         finally:
-            if not kept:
-                own.down(tell)
+            own.down(tell)

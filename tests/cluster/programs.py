@@ -67,18 +67,22 @@ def folder_of(module: Module, tell: Tell) -> Path:
         When Go cannot build them; it says what the compiler said.
     """
     if not built(module):
-        with locked(cache() / f"{module.name}.lock"):
+        with locked(cache() / f"{module.name}.lock", tell):
             if not built(module):
                 _build(module, _folder(module), tell)
     return _folder(module)
 
 
 @contextlib.contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold a lock file, so that two runs do not make the same thing."""
+def locked(file: Path, tell: Tell) -> Iterator[None]:
+    """Hold a lock file, so that two runs do not make the same thing; the system frees it when its holder dies."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"Waiting for another run, which holds {file}")
+            fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 

@@ -46,6 +46,7 @@ class Sandbox:
         self.name, self.state = name, state
         self.cgroup = Cgroup(name)
         self._holder_file = state / "holder"
+        self._started: list[subprocess.Popen[bytes]] = []
 
     @property
     def exists(self) -> bool:
@@ -67,6 +68,7 @@ class Sandbox:
                 env=os.environ | {"STATE": str(self.state)},
                 start_new_session=True,
             )
+        self._started.append(holder)
         self._holder_file.write_text(str(holder.pid))
         wait(lambda: holder.poll() is not None or "ready" in log.read_text(), 10, "the sandbox", log.read_text)
         assert holder.poll() is None, f"The sandbox cannot be made: {log.read_text()}"
@@ -111,6 +113,8 @@ class Sandbox:
     def destroy(self) -> None:
         """End all processes, with which namespaces and mounts go, and remove what is left of it."""
         self.cgroup.remove()
+        while self._started:
+            self._started.pop().wait()
         if self.state.exists():
             shutil.rmtree(self.state)
 
@@ -125,7 +129,7 @@ class Sandbox:
 
     def _spawn(self, name: str, command: list[str], *keep: int) -> None:
         with (self.state / "log" / f"{name}.log").open("ab") as output:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 self.cgroup.entering(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -133,3 +137,4 @@ class Sandbox:
                 start_new_session=True,
                 pass_fds=keep,
             )
+        self._started.append(process)
