@@ -77,10 +77,11 @@ class Cluster(Access):
             tell(f"Ending the cluster {self.name}")
         self.sandbox.destroy()
 
-    def load_image(self, archive: bytes) -> None:
+    def load_image(self, archive: Path) -> None:
         """Put an image, as ``docker save`` or ``buildah push docker-archive:`` write it, on the node."""
         ctr = ["ctr", f"--address={node.CONTAINERD_SOCKET}", "--namespace=k8s.io"]
-        self.sandbox.run(*ctr, "images", "import", "-", stdin=archive, seconds=110)
+        with archive.open("rb") as content:
+            self.sandbox.run(*ctr, "images", "import", "-", stdin=content, seconds=300)
 
     def _start_control_plane(self) -> None:
         self.sandbox.start("containerd", *node.containerd())
@@ -92,7 +93,9 @@ class Cluster(Access):
 
     def _start_node(self, images: dict[str, Path]) -> None:
         for name, program in images.items():
-            self.load_image(image_of_program(program, name))
+            archive = self.state / f"{program.name}.tar"
+            archive.write_bytes(image_of_program(program, name))
+            self.load_image(archive)
         for name, command in node.programs().items():
             self.sandbox.start(name, *command)
         self._wait(self._node_ready, 90, "kubelet")

@@ -30,23 +30,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Iterator[Access]:
-    """A cluster with a node that runs pods.
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Show a line at once: a step of minutes has to say that it goes on."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
 
-    A test that needs more of it than its API, such as images on its node, asks for ``own_cluster``.
-    """
+    def tell(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", end="", flush=True)  # noqa: T201 (shown to the person who waits)
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def cluster(tell: Tell) -> Iterator[Access]:
+    """A cluster with a node that runs pods; a :class:`Cluster` unless a person pointed at another."""
     if given := os.environ.get(KUBECONFIG_VARIABLE):
         yield Access(Path(given))
         return
     if reason := missing():
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
-    manager = request.config.pluginmanager.getplugin("capturemanager")
-
-    def tell(text: str) -> None:
-        with manager.global_and_fixture_disabled():
-            print(f"\n{text}", end="", flush=True)  # noqa: T201 (a build of minutes has to say that it goes on)
-
     with running(tell) as found:
         yield found
 

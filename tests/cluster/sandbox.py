@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from tests.cluster.cgroups import Cgroup
 from tests.support.waiting import wait
@@ -77,7 +77,7 @@ class Sandbox:
         """Start a process inside that outlives this one; its output goes to a file named after it."""
         self._spawn(name, self._inside(command))
 
-    def run(self, *command: str | Path, stdin: bytes | None = None, seconds: float = 60) -> str:
+    def run(self, *command: str | Path, stdin: IO[bytes] | None = None, seconds: float = 60) -> str:
         """Standard output of a command that runs inside.
 
         Raises
@@ -86,7 +86,9 @@ class Sandbox:
             When the command fails; it says what it said.
         """
         inside = self.cgroup.entering(self._inside(command))
-        done = subprocess.run(inside, input=stdin, capture_output=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            inside, stdin=stdin or subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+        )
         output = done.stdout.decode(errors="replace")
         assert done.returncode == 0, f"{command[0]} failed: {output}{done.stderr.decode(errors='replace')}"
         return output
