@@ -17,7 +17,9 @@ ROOT: Final = Path(__file__).parents[2]
 # The base's Python, for which packages are fetched.
 PYTHON: Final = "3.11"
 _SUITE: Final = "bookworm"
-_BASE: Final = f"wheeltapper.test/base:{_SUITE}"
+# What a public Python image has beyond the essential system and is used here.
+_PACKAGES: Final = "python3,python3-venv,ca-certificates,libstdc++6"
+_BASE: Final = f"wheeltapper.test/base:{hashlib.sha256(f'{_SUITE},{_PACKAGES}'.encode()).hexdigest()[:16]}"
 
 
 def archive_of(part: str, folder: Path, tell: Tell) -> tuple[str, Path]:
@@ -46,8 +48,7 @@ def _base(tell: Tell) -> None:
         return
     tell("Making the base image of Debian packages")
     system = cache() / "base.tar"
-    include = "--include=python3,python3-venv,ca-certificates"
-    _run(["mmdebstrap", "--quiet", "--variant=essential", include, _SUITE, str(system)])
+    _run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={_PACKAGES}", _SUITE, str(system)])
     container = _buildah("from", "scratch").strip()
     try:
         _buildah("add", "--quiet", container, str(system), "/")

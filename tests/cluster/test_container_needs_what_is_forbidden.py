@@ -30,7 +30,9 @@ IMPORTS_OF_WORKERS = (
     "wheeltapper_workers.main wheeltapper_workers.features.featurizer wheeltapper_workers.sources.opcua"
 )
 SERVER = """
-import http.server, importlib, os, pathlib, socket, sys
+import http.server, importlib, os, pathlib, signal, socket, sys
+# The first process of a container hears no signal that it has not asked for.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 for name in os.environ["IMPORTS"].split():
     importlib.import_module(name)
 kept = pathlib.Path("/state/kept")
@@ -42,7 +44,7 @@ http.server.ThreadingHTTPServer(("", 8080), http.server.SimpleHTTPRequestHandler
 CLIENT = "import urllib.request; print(urllib.request.urlopen('http://server:8080/', timeout=20).status)"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tenant(cluster):
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": RESTRICTED}}
     cluster.apply(namespace)
@@ -90,6 +92,13 @@ def ended(cluster, tenant, name):
     return int(exit_code), cluster.kubectl("logs", name, tenant)
 
 
+def rolled_out(cluster, tenant):
+    done = cluster.try_kubectl("rollout", "status", "deployment/server", tenant, "--timeout=90s")
+    if done.returncode:
+        logs = cluster.try_kubectl("logs", "deployment/server", tenant).stdout
+        pytest.fail(f"{done.stderr}{logs}{cluster.kubectl('describe', 'pods', tenant)}")
+
+
 def test_workers_image_runs_restricted_and_keeps_its_state(cluster, tenant, load):
     image = load("workers")
     claim = made("PersistentVolumeClaim", "state", {"accessModes": ["ReadWriteOnce"], "resources": STORAGE})
@@ -102,7 +111,7 @@ def test_workers_image_runs_restricted_and_keeps_its_state(cluster, tenant, load
     deployment = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
     service = made("Service", "server", {"selector": labels, "ports": [{"port": 8080}]})
     cluster.apply(claim, service, made("Deployment", "server", deployment, "apps/v1"))
-    cluster.kubectl("rollout", "status", "deployment/server", tenant, "--timeout=90s")
+    rolled_out(cluster, tenant)
     assert cluster.kubectl("logs", "deployment/server", tenant).splitlines()[:2] == [
         "Kept: nothing",
         "Listening as 10000",
@@ -116,7 +125,7 @@ def test_workers_image_runs_restricted_and_keeps_its_state(cluster, tenant, load
 
     # A new pod finds what the old one has written.
     cluster.kubectl("rollout", "restart", "deployment/server", tenant)
-    cluster.kubectl("rollout", "status", "deployment/server", tenant, "--timeout=90s")
+    rolled_out(cluster, tenant)
     assert "Kept: by server-" in cluster.kubectl("logs", "deployment/server", tenant)
 
 
@@ -140,8 +149,8 @@ def test_image_carries_what_it_needs_and_no_more(cluster, tenant, load, part, th
     code = "import importlib.util as u, os; print([n for n in os.environ['NAMES'].split() if u.find_spec(n)])"
     names = [*there.split(), *absent]
     imports = f"import {', '.join(there.split())}; {code}"
-    cluster.apply(once("look", pod(load(part), "python", "-c", imports, env={"NAMES": " ".join(names)})))
-    assert ended(cluster, tenant, "look") == (0, f"{there.split()}\n")
+    cluster.apply(once(f"look-{part}", pod(load(part), "python", "-c", imports, env={"NAMES": " ".join(names)})))
+    assert ended(cluster, tenant, f"look-{part}") == (0, f"{there.split()}\n")
 
 
 def test_what_is_forbidden_is_refused(cluster, tenant):
