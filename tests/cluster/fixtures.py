@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.cluster.access import Access
 from tests.cluster.cluster import Cluster
-from tests.cluster.programs import Tell
+from tests.cluster.programs import HELM, Tell, folder_of
 from tests.cluster.requirements import KUBECONFIG_VARIABLE, missing
 from tests.cluster.storage import offer_volumes
 
@@ -52,6 +53,23 @@ def cluster(tell: Tell) -> Iterator[Access]:
         pytest.skip(reason)
     with running(tell) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def helm(cluster: Access, tell: Tell, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Helm with its arguments, on the cluster; its standard output."""
+    program = folder_of(HELM, tell) / "helm"
+    folder = tmp_path_factory.mktemp("helm")
+    kept = {f"HELM_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    environment = os.environ | kept | {"KUBECONFIG": str(cluster.kubeconfig)}
+
+    def run(*arguments: str | Path) -> str:
+        command = [str(program), *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
+        assert done.returncode == 0, f"helm {' '.join(command[1:])} failed: {done.stderr}"
+        return done.stdout
+
+    return run
 
 
 @contextmanager
