@@ -63,6 +63,11 @@ def test_mistake_is_found_by_validate_alone(refusal, path):
     assert refusal(path) == "", "the API server refuses it, too: take it from the table"
 
 
+def test_a_wrong_duration_is_told_what_durations_look_like(refusal):
+    (path,) = (path for path in INVALID if path.stem == "bad-duration")
+    assert "spec.pipeline.every in body should match '^[0-9]{1,6}(ms|s|m|h|d)$'" in refusal(path)
+
+
 def test_the_table_names_files_that_exist():
     assert {path.stem for path in INVALID} >= OURS_ALONE
     assert len(OURS_ALONE) == sum(map(len, TABLE.values()))
