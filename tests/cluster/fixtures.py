@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ def tell(request: pytest.FixtureRequest) -> Tell:
 def cluster(tell: Tell) -> Iterator[Access]:
     """A cluster with a node that runs pods; a :class:`Cluster` unless a person pointed at another."""
     if given := os.environ.get(KUBECONFIG_VARIABLE):
+        assert shutil.which("kubectl"), f"kubectl is not on the path; the tests speak through it to {given}"
         yield Access(Path(given))
         return
     if reason := missing():
