@@ -4,16 +4,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format bench chaos lock generate clean
+.PHONY: help demo test test-cluster cluster-up cluster-down check format bench chaos lock generate clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## A simulated pump station, from its manifests to an explained alert (options: ARGS="--stop-after 90s")
 	@exec $(BIN)/wheeltapper demo $(ARGS)
 
 test: $(INSTALLED) ## Every test (options: ARGS="-k alert")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: $(INSTALLED) ## The tests that need a Kubernetes cluster, alone (options: ARGS="-k mistake")
+	$(BIN)/python -m pytest -m cluster $(ARGS)
+
+cluster-up: $(INSTALLED) ## A real Kubernetes on this machine (Linux, as root), which the tests then use
+	$(BIN)/python -m tests.cluster up
+
+cluster-down: $(INSTALLED) ## End it, with all that belongs to it
+	$(BIN)/python -m tests.cluster down
 
 check: $(INSTALLED) ## Format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .

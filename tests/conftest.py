@@ -1,4 +1,4 @@
-"""Where the tables of a test are: a folder, and a real object store."""
+"""What tests of several folders share: the cluster, and where tables are: a folder, and a real object store."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.fixtures import cluster, helm, pytest_collection_modifyitems, tell
 from tests.support.seaweed import Seaweed
 from tests.support.tables import Tables
 from wheeltapper_workers.history.place import open_place
 from wheeltapper_workers.history.tables import Store
 
+__all__ = ["cluster", "helm", "pytest_collection_modifyitems", "tell"]
 _NUMBERS = itertools.count(1)
 
 

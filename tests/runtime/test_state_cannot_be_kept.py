@@ -23,12 +23,12 @@ async def test_a_full_disk_stops_nothing_and_is_told(server, tmp_path, caplog):
         ballast = fill(disk)
         async with role(server, disk / "state") as (worker, task):
             await publish(client, batches[:30])
-            await until(lambda: worker.progress.position >= 30)
+            await until(lambda: worker.progress.position >= 31)
             worker.checkpoint(force=True)
             assert "No space left" in worker.progress.problem
             assert "Free space" in caplog.text
             await publish(client, batches[30:40])
-            await until(lambda: worker.progress.position >= 40)
+            await until(lambda: worker.progress.position >= 41)
             assert not task.done()
             ballast.unlink()
             worker.checkpoint(force=True)

@@ -27,8 +27,9 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Unit = Annotated[str, StringConstraints(min_length=1, max_length=32)]
-Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=8)]
-Size = Annotated[str, StringConstraints(pattern=SIZE_PATTERN, max_length=8)]
+# Longer than the patterns allow: of a text that is too long the API server says only that, not what would be right.
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
+Size = Annotated[str, StringConstraints(pattern=SIZE_PATTERN, max_length=32)]
 SemanticVersion = Annotated[str, StringConstraints(pattern=VERSION_PATTERN, max_length=17)]
 Date = Annotated[str, StringConstraints(pattern=DATE_PATTERN, max_length=10)]
 # A reading, a limit, a bound. The exclusion of infinities and NaN is what JSON can carry.

@@ -1,0 +1,136 @@
+"""One cluster from its start to its end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.cluster import control_plane, node
+from tests.cluster.access import Access
+from tests.cluster.images import image_of_program
+from tests.cluster.programs import COREDNS, KUBERNETES, Tell, folder_of, locked
+from tests.cluster.sandbox import Sandbox
+from tests.cluster.storage import offer_volumes
+from tests.support.waiting import wait
+
+_MANIFESTS: Final = Path(__file__).parent / "manifests"
+_CHECKOUT: Final = Path(__file__).parents[2]
+
+
+class Cluster(Access):
+    """A cluster of one node on this machine; each checkout has its own, under a name of its own."""
+
+    def __init__(self, suffix: str = "") -> None:
+        self.name = f"wheeltapper-{hashlib.sha256(os.fsencode(_CHECKOUT)).hexdigest()[:8]}{suffix}"
+        self.state = _states() / self.name
+        self.sandbox = Sandbox(self.name, self.state)
+        super().__init__(self.state / "kubeconfig", self.state / "programs" / "kubectl")
+
+    @contextmanager
+    def held(self, tell: Tell) -> Iterator[None]:
+        """Keep other runs of the same checkout from starting or ending it meanwhile."""
+        with locked(_states() / f"{self.name}.lock", tell):
+            yield
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was started to stay, and its node takes pods."""
+        return (self.state / "kept").exists() and self.sandbox.exists and self._node_ready()
+
+    def keep(self) -> None:
+        """Have it stay after the end of this run, for others to use."""
+        (self.state / "kept").touch()
+
+    def up(self, tell: Tell) -> None:
+        """Start it anew; what an earlier run has left behind goes first.
+
+        Raises
+        ------
+        AssertionError
+            When a part does not come up in time; it says what the part said last.
+        """
+        kubernetes, coredns = folder_of(KUBERNETES, tell), folder_of(COREDNS, tell)
+        self.down(tell)
+        tell(f"Starting the cluster {self.name}")
+        began = time.monotonic()
+        self.sandbox.create()
+        for program in kubernetes.iterdir():
+            _link(program, self.state / "programs" / program.name)
+        port = self.sandbox.forward("api", control_plane.API_ADDRESS)
+        control_plane.write_identities(self.state, f"https://127.0.0.1:{port}")
+        node.write_settings(self.state, self.name)
+        self._start_control_plane()
+        self._start_node({node.PAUSE_IMAGE: kubernetes / "pause", "wheeltapper.test/coredns:1": coredns / "coredns"})
+        self._start_services()
+        tell(f"The cluster is up after {time.monotonic() - began:.0f} s")
+
+    def down(self, tell: Tell) -> None:
+        """End it with all that belongs to it, also when whoever started it was killed."""
+        if self.sandbox.exists or self.state.exists():
+            tell(f"Ending the cluster {self.name}")
+        self.sandbox.destroy()
+
+    def load_image(self, archive: Path) -> None:
+        """Put an image, as ``docker save`` or ``buildah push docker-archive:`` write it, on the node."""
+        ctr = ["ctr", f"--address={node.CONTAINERD_SOCKET}", "--namespace=k8s.io"]
+        with archive.open("rb") as content:
+            self.sandbox.run(*ctr, "images", "import", "-", stdin=content, seconds=300)
+
+    def _start_control_plane(self) -> None:
+        self.sandbox.start("containerd", *node.containerd())
+        for name, command in control_plane.programs().items():
+            self.sandbox.start(name, *command)
+            if name == "kube-apiserver":
+                self._wait(self._api_ready, 90, name)
+        self._wait(lambda: self._answers("get", "serviceaccount", "default"), 60, "kube-controller-manager")
+
+    def _start_node(self, images: dict[str, Path]) -> None:
+        for name, program in images.items():
+            archive = self.state / f"{program.name}.tar"
+            archive.write_bytes(image_of_program(program, name))
+            self.load_image(archive)
+        for name, command in node.programs().items():
+            self.sandbox.start(name, *command)
+        self._wait(self._node_ready, 90, "kubelet")
+
+    def _start_services(self) -> None:
+        for file in sorted(_MANIFESTS.glob("*.yaml")):
+            self.kubectl("apply", "--server-side", f"--filename={file}")
+        offer_volumes(self, self.state)
+        self.kubectl("rollout", "status", "deployment/coredns", "--namespace=kube-system", "--timeout=90s")
+
+    def _api_ready(self) -> bool:
+        return self._answers("get", "--raw=/readyz")
+
+    def _node_ready(self) -> bool:
+        done = self.try_kubectl("get", "nodes", "--output=json")
+        if done.returncode:
+            return False
+        nodes = json.loads(done.stdout)["items"]
+        return any(c["type"] == "Ready" and c["status"] == "True" for n in nodes for c in n["status"]["conditions"])
+
+    def _answers(self, *arguments: str) -> bool:
+        return self.try_kubectl(*arguments).returncode == 0
+
+    def _wait(self, condition: Callable[[], bool], seconds: float, name: str) -> None:
+        wait(condition, seconds, name, lambda: self.sandbox.log(name))
+
+
+def _states() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "wheeltapper" / "cluster"
+
+
+def _link(file: Path, target: Path) -> None:
+    """Have a file in a second place: programs are large, and the cache is not seen from inside."""
+    try:
+        target.hardlink_to(file)
+    except OSError:  # another file system
+        shutil.copy2(file, target)

@@ -1,0 +1,38 @@
+"""What the tests of the cluster itself share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from tests.cluster.access import Access
+from tests.cluster.cluster import Cluster
+from tests.cluster.containers import archive_of
+from tests.cluster.examples import ROOT
+from tests.cluster.programs import Tell
+
+
+@pytest.fixture(scope="session")
+def kinds(cluster: Access) -> None:
+    """The five kinds, served by the cluster."""
+    for file in sorted((ROOT / "crds").glob("*.wheeltapper.dev.yaml")):
+        cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={file}")
+    cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+
+
+@pytest.fixture(scope="session")
+def load(cluster: Access, tell: Tell) -> Callable[[str], str]:
+    """Put the image of a part on the node, built of this checkout, once; its name."""
+
+    @cache
+    def load(part: str) -> str:
+        if not isinstance(cluster, Cluster):
+            pytest.skip("The images of this test are not on the node of a cluster that runs elsewhere")
+        name, archive = archive_of(part, cluster.state, tell)
+        cluster.load_image(archive)
+        archive.unlink()
+        return name
+
+    return load
