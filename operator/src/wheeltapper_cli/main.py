@@ -11,6 +11,11 @@ import click
 _COMMANDS: Final = {
     "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
     "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
+    "evidence": (
+        "wheeltapper_cli.evidence",
+        "evidence",
+        "Write an alert with all it rests on, or check what was written",
+    ),
     "explain-field": ("wheeltapper_cli.fields", "explain_field", "Explain a field of a kind, like kubectl explain"),
     "get": ("wheeltapper_cli.get", "get", "Show twins or alerts"),
     "library": ("wheeltapper_cli.library", "library", "Show the classes and failure models of the library"),

@@ -28,6 +28,7 @@ from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.replay import Replay, Which
 from wheeltapper_workers.history.replay import replay as replay_alert
 from wheeltapper_workers.history.whatif import AlertSpan, WhatIf, what_if
+from wheeltapper_workers.history.work import Progress
 
 _TELL_EVERY_S: Final = 5.0
 _WIDTH: Final = 78
@@ -72,7 +73,7 @@ def replay(context: click.Context, /, alert: str | None, state: Path, tenant: st
       wheeltapper replay --twin p-103 --from 2026-03-01 --to 2026-03-08 --model bearing-wear.yaml
       wheeltapper replay --twin p-103 --from 2026-03-01 --to 2026-03-08 --policy stricter.yaml
     """
-    tables, tenant = _place(state, tenant)
+    tables, tenant = place(state, tenant)
     try:
         if alert and not any(options[name] for name in ("twin", "start", "end", "model", "policy")):
             same = _again(tables, tenant, alert, options["event"], options["output"])
@@ -88,7 +89,7 @@ def replay(context: click.Context, /, alert: str | None, state: Path, tenant: st
         context.exit(1)
 
 
-def _place(state: Path, tenant: str | None) -> tuple[str, str]:
+def place(state: Path, tenant: str | None) -> tuple[str, str]:
     """Folder of the tables, and the tenant."""
     folder = state / "tables"
     if not folder.is_dir():
@@ -99,7 +100,8 @@ def _place(state: Path, tenant: str | None) -> tuple[str, str]:
     return str(folder), tenant or names[0]
 
 
-def _again(tables: str, tenant: str, alert: str, which: Which, output: str) -> bool:
+def progress_lines() -> Progress:
+    """Tells on standard error, every few seconds, how far it is."""
     began = told = time.monotonic()
 
     def progress(done: int, last: int) -> None:
@@ -108,7 +110,11 @@ def _again(tables: str, tenant: str, alert: str, which: Which, output: str) -> b
             told = time.monotonic()
             click.echo(f"Block {done:,} of {last:,} after {told - began:.0f} s", err=True)
 
-    found = replay_alert(tables, tenant, alert, which=which, progress=progress)
+    return progress
+
+
+def _again(tables: str, tenant: str, alert: str, which: Which, output: str) -> bool:
+    found = replay_alert(tables, tenant, alert, which=which, progress=progress_lines())
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_text(found)))
     return found.same
 
@@ -122,6 +128,13 @@ def _text(found: Replay) -> Iterator[str]:
     for hop in found.hops:
         yield f"  {hop.name:<10}{hop.rows:>12,} rows compared{hop.equal:>12,} the same"
     yield ""
+    yield from what_differs(found)
+    for note in found.notes:
+        yield from textwrap.wrap(f"! {note}.", _WIDTH, subsequent_indent="  ")
+
+
+def what_differs(found: Replay) -> Iterator[str]:
+    """Whether all is the same, and if not, the first difference of each hop."""
     how = "the same bits" if found.exact else "the same within 1e-9"
     yield (
         f"Everything is {how}." if found.same else f"DIFFERENT: the {found.differs}, made by {_MADE_BY[found.differs]}."
@@ -129,8 +142,6 @@ def _text(found: Replay) -> Iterator[str]:
     for hop in found.hops:
         if hop.first is not None:
             yield from _difference(hop.name, hop.first)
-    for note in found.notes:
-        yield from textwrap.wrap(f"! {note}.", _WIDTH, subsequent_indent="  ")
 
 
 def _difference(hop: str, first: Difference) -> Iterator[str]:

@@ -74,16 +74,17 @@ class Work:
     def __init__(self, store: Store, job: Job) -> None:
         self._store, self._job = store, job
         stages = list(OUTPUT_OF)
-        self._stages = stages[stages.index(job.start) :]
+        self.stages = stages[stages.index(job.start) :]
+        """Inputs of the steps that are done again."""
         self._runners: dict[Stage, Runner] = {}
         self._checks: dict[Stage, Check] = {}
-        for stage in self._stages:
+        for stage in self.stages:
             output = OUTPUT_OF[stage]
             otherwise = _generation(store, job.line, TABLE_OF[output])
             self._runners[stage] = Runner(stage, job.told, otherwise, job.rests.get(stage))
             stored = in_order(store, job.line, TABLE_OF[output])
             self._checks[output] = Check(output, job.line, stored, exact=job.exact)
-        self._last = dict.fromkeys(self._stages, 0)
+        self._last = dict.fromkeys(self.stages, 0)
         self._ends: tuple[int, int] | None = None
         self.blocks = self.rows = 0
         self.configs: list[str] = []
@@ -94,6 +95,10 @@ class Work:
     def span_s(self) -> float:
         """Seconds between the first and the last window end."""
         return (self._ends[1] - self._ends[0]) / 1e9 if self._ends else 0.0
+
+    def last(self, stage: Stage) -> int:
+        """Last block of an input that was worked through; 0 before the first."""
+        return self._last[stage]
 
     def run(self, progress: Progress) -> None:
         """Work through all blocks."""
@@ -118,7 +123,7 @@ class Work:
         """What is compared, after the last block."""
         found = []
         last = self._job.last
-        for stage in self._stages:
+        for stage in self.stages:
             output = OUTPUT_OF[stage]
             tally = self._checks[output].finish(last)
             found.append(Hop(name=output.value, rows=tally.compared, equal=tally.equal, first=tally.first))
