@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,8 +18,10 @@ from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.replay import place, progress_lines, what_differs
 from wheeltapper_workers.history.evidence import Evidence, export_evidence
 from wheeltapper_workers.history.evidence_check import Verified, verify_evidence
-from wheeltapper_workers.history.query import QueryError
+from wheeltapper_workers.history.holds import Hold, holds, place_hold, release_hold
+from wheeltapper_workers.history.query import QueryError, alert_history, open_store
 from wheeltapper_workers.history.replay import Replay, Which
+from wheeltapper_workers.history.retention import now_text
 
 _ALL: Final = "all"
 _WIDTH: Final = 78
@@ -44,6 +48,7 @@ def evidence() -> None:
       wheeltapper evidence p-103-bearing-wear
       wheeltapper evidence p-103-bearing-wear --to /media/stick/p-103 --context 1d
       wheeltapper evidence verify evidence-p-103-bearing-wear-1f00ba11
+      wheeltapper evidence hold p-103-bearing-wear --reason "Claim 4711 with the maker"
     """
 
 
@@ -124,6 +129,72 @@ def verify(context: click.Context, /, folder: Path, fingerprint: str | None, out
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_checked(found)))
     if not found.sound:
         context.exit(1)
+
+
+@evidence.command()
+@click.argument("alert")
+@click.option("--reason", required=True, help="Why, for those who find it later.")
+@STATE
+@TENANT
+@OUTPUT
+def hold(alert: str, reason: str, state: Path, tenant: str | None, output: str) -> None:
+    """Keep all data around ALERT (the beginning of its id is enough), whatever its age, until it is released.
+
+    \b
+    Examples:
+      wheeltapper evidence hold p-103-bearing-wear --reason "Claim 4711 with the maker"
+    """
+    tables, tenant = place(state, tenant)
+    try:
+        store = open_store(tables, tenant)
+        found = alert_history(store, tenant, alert)["alert_id"][0].as_py()
+        placed = Hold(alert_id=found, reason=reason, since=now_text(time.time_ns()))
+        place_hold(store, tenant, placed)
+    except QueryError as error:
+        raise InvalidInputError(str(error)) from error
+    text = f"Held: {found}. What is stored around it stays until: wheeltapper evidence release {found}"
+    click.echo(placed.model_dump_json() if output == "json" else text)
+
+
+@evidence.command()
+@click.argument("alert")
+@STATE
+@TENANT
+def release(alert: str, state: Path, tenant: str | None) -> None:
+    """Let go of the hold on ALERT (its whole id); its data goes when it is past its age.
+
+    \b
+    Examples:
+      wheeltapper evidence release p-103-bearing-wear-1f00ba11
+    """
+    tables, tenant = place(state, tenant)
+    try:
+        release_hold(open_store(tables, tenant), tenant, alert)
+    except QueryError as error:
+        raise InvalidInputError(str(error)) from error
+    click.echo(f"Released: {alert}")
+
+
+@evidence.command(name="holds")
+@STATE
+@TENANT
+@OUTPUT
+def show_holds(state: Path, tenant: str | None, output: str) -> None:
+    """Show all holds.
+
+    \b
+    Examples:
+      wheeltapper evidence holds --output json
+    """
+    tables, tenant = place(state, tenant)
+    try:
+        found = holds(open_store(tables, tenant), tenant)
+    except QueryError as error:
+        raise InvalidInputError(str(error)) from error
+    if output == "json":
+        click.echo(json.dumps([one.model_dump(mode="json") for one in found]))
+        return
+    click.echo("\n".join(f"{one.alert_id}  since {one.since}  {one.reason}" for one in found) or "No holds")
 
 
 def _context(text: str) -> int | None:

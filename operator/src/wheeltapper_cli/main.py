@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "plan": ("wheeltapper_cli.files", "plan", "Print what resources compile to"),
     "query": ("wheeltapper_cli.get", "query", "Ask the tables with SQL"),
     "replay": ("wheeltapper_cli.replay", "replay", "Compute an alert again, or with another model or policy"),
+    "retention": ("wheeltapper_cli.retention", "retention", "Show or remove what is past its age"),
     "schema": ("wheeltapper_cli.fields", "schema", "Print the JSON Schema of the kinds, for editors"),
     "sim": ("wheeltapper_cli.sim", "sim", "Simulated machines and recordings, served over OPC UA"),
     "trace": ("wheeltapper_cli.get", "trace", "Follow an alert back to its sensors"),

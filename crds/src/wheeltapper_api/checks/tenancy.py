@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from wheeltapper_api.checks.finding import Finding, invalid, not_found
 from wheeltapper_api.conditions import AMBIGUOUS, LIMIT_EXCEEDED, REFERENCE_NOT_FOUND
@@ -10,6 +11,8 @@ from wheeltapper_api.explain import suggestion
 from wheeltapper_api.fields import LIBRARY_NAMESPACE, duration_ns
 from wheeltapper_api.kinds import AssetTwin, FailureModel, Plant, Resource, TenantPolicy
 from wheeltapper_api.resolve import Resolver
+
+_DAY_NS: Final = 86_400 * 10**9
 
 
 def check_tenancy(resources: Iterable[Resource], resolver: Resolver) -> Iterator[Finding]:
@@ -73,7 +76,22 @@ def check_policy(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:
         if name not in library:
             model_path = ("spec", "library", "failureModels", index)
             yield not_found(policy, model_path, "FailureModel", name, library, "the library")
+    yield from _check_retention(policy)
     yield from _check_limits(policy, resolver)
+
+
+def _check_retention(policy: TenantPolicy) -> Iterator[Finding]:
+    """Days are deleted as a whole, so none may go before it is over; and an alert must outlast what is kept for it."""
+    kept = policy.spec.retention
+    tiers = {"raw": kept.raw, "features": kept.features, "scores": kept.scores, "events": kept.events}
+    for name, age in tiers.items():
+        if duration_ns(age) < _DAY_NS:
+            message = f"{age} is shorter than a day, and days are deleted as a whole"
+            yield invalid(policy, ("spec", "retention", name), message, "Write 1d or more")
+    if duration_ns(kept.events) < duration_ns(kept.around_incidents):
+        message = f"Alerts are kept for {kept.events}, and what is around them for {kept.around_incidents}"
+        remedy = "Keep events at least as long: without its alert nobody knows what the data is kept for"
+        yield invalid(policy, ("spec", "retention", "events"), message, remedy)
 
 
 def _check_limits(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:

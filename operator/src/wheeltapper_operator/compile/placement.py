@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from wheeltapper_api.config import CollectorConfig, LineConfig, Role, StoreConfig, WorkerConfig
+from wheeltapper_api.config import CollectorConfig, LineConfig, RetentionConfig, Role, StoreConfig, WorkerConfig
 
 SPREAD_SAMPLES_PER_SECOND: Final = 5_000
 """Above this a plant's roles get a process each: one core scores about 600,000 samples/s, and collects 20,000."""
@@ -23,14 +23,22 @@ NAME_LENGTH: Final = 52
 _THINKING: Final = (Role.FEATURIZE, Role.SCORE, Role.ALERT)
 
 
-def place(tenant: str, lines: list[LineConfig], collectors: list[CollectorConfig]) -> list[WorkerConfig]:
+def place(
+    tenant: str, lines: list[LineConfig], collectors: list[CollectorConfig], retention: RetentionConfig | None = None
+) -> list[WorkerConfig]:
     """Worker documents of a tenant, sorted by name."""
     workers = [_collect(tenant, collector) for collector in collectors]
     for plant in sorted({line.line.plant for line in lines}):
         own = [line for line in lines if line.line.plant == plant]
         workers.extend(_think(tenant, plant, own))
     if lines:
-        store = StoreConfig(tenant=tenant, lines=lines, commit_every_ns=COMMIT_EVERY_NS, commit_rows=COMMIT_ROWS)
+        store = StoreConfig(
+            tenant=tenant,
+            lines=lines,
+            commit_every_ns=COMMIT_EVERY_NS,
+            commit_rows=COMMIT_ROWS,
+            retention=retention,
+        )
         workers.append(
             WorkerConfig(worker=worker_name(tenant, "store"), tenant=tenant, roles=[Role.STORE], store=store)
         )

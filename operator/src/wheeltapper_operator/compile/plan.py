@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from operator import is_, itemgetter
 
 from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
-from wheeltapper_api.config import AssetConfig, CollectorConfig, LineConfig, Role, SeriesConfig, WorkerConfig
+from wheeltapper_api.config import (
+    AssetConfig,
+    CollectorConfig,
+    LineConfig,
+    RetentionConfig,
+    Role,
+    SeriesConfig,
+    WorkerConfig,
+)
 from wheeltapper_api.fields import duration_ns, size_bytes
 from wheeltapper_api.kinds import AssetTwin, Plant, Resource
 from wheeltapper_api.plan import Plan, TenantPlan
@@ -116,7 +124,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _tenant_plan(tenant: Tenant, lines: list[LineConfig], collectors: list[CollectorConfig]) -> TenantPlan:
-    workers = place(tenant.name, lines, collectors)
+    workers = place(tenant.name, lines, collectors, _retention(tenant))
     return TenantPlan(
         tenant=tenant.name,
         namespace=tenant.namespace,
@@ -192,6 +200,18 @@ def _streams(tenant: Tenant) -> list[StreamDefinition]:
         )
         for stage in Stage
     ]
+
+
+def _retention(tenant: Tenant) -> RetentionConfig:
+    kept = tenant.policy.spec.retention
+    return RetentionConfig(
+        raw_ns=duration_ns(kept.raw),
+        features_ns=duration_ns(kept.features),
+        scores_ns=duration_ns(kept.scores),
+        events_ns=duration_ns(kept.events),
+        around_incidents_ns=duration_ns(kept.around_incidents),
+        incident_margin_ns=duration_ns(kept.incident_margin),
+    )
 
 
 def _deployment(tenant: Tenant, worker: WorkerConfig) -> dict[str, object]:

@@ -22,6 +22,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from wheeltapper_api.config import StoreConfig
 from wheeltapper_api.wire import HEADER_TICK, Line, Stage
 from wheeltapper_workers.history.announced import Announcements, ToldTick, read_tick
+from wheeltapper_workers.history.cleaner import Cleaned, clean
+from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
 from wheeltapper_workers.history.tables import CONFIGS, QUARANTINE, TABLE_OF, TABLES, Store
 from wheeltapper_workers.runtime.line import line_generation
@@ -96,8 +98,8 @@ class Buffer:
 class Historian:
     """Keeps the streams of one tenant under ``root``.
 
-    ``add``, ``due`` and ``full`` do no I/O and belong on the event loop; ``commit`` and ``compact`` block and belong in
-    threads. They may run at the same time as ``add`` and as each other.
+    ``add``, ``due`` and ``full`` do no I/O and belong on the event loop; ``commit``, ``compact`` and ``clean`` block
+    and belong in threads. They may run at the same time as ``add`` and as each other.
     """
 
     def __init__(
@@ -253,6 +255,22 @@ class Historian:
             else:
                 done.append(table)
         return done
+
+    def clean(self, now_ns: int) -> Cleaned | None:
+        """Remove what is past its age; None where everything is kept.
+
+        Raises
+        ------
+        StoreError
+            If the tables or a hold cannot be read, or the tables not be written.
+        """
+        retention = self._config.retention
+        if retention is None:
+            return None
+        try:
+            return clean(self._store, self._config.tenant, retention, now_ns)
+        except (QueryError, DeltaError, pa.ArrowException, OSError) as error:
+            raise StoreError(f"Cannot remove what is past its age under {self._store.root}: {error}") from error
 
     def _read(
         self, stage: Stage, sequence: int, published_ns: int, subject: str, payload: Any, headers: Mapping[str, str]

@@ -20,6 +20,8 @@ _READ_LIMIT: Final = 64
 _LOOK_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
 _COMMITS_BETWEEN_COMPACTIONS: Final = 50
+_CLEAN_SECONDS: Final = 3600.0
+"""Days go as a whole, so that nobody waits for an hour."""
 
 
 class Recorder:
@@ -30,7 +32,8 @@ class Recorder:
         self._historian = Historian(root, config)
         self._positions: dict[str, int] = {}
         self._commits = self._bad_blocks = 0
-        self._problem = ""
+        self._problem = self._cannot_clean = ""
+        self._clean_at = 0.0
 
     async def start(self) -> None:
         """Learn from the tables where to read on."""
@@ -59,7 +62,7 @@ class Recorder:
             "waitingRows": self._historian.buffered_rows,
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
-            "problem": self._problem,
+            "problem": self._problem or self._cannot_clean,
         }
 
     async def _read(self, stage: Stage) -> None:
@@ -81,6 +84,8 @@ class Recorder:
             await asyncio.sleep(_LOOK_SECONDS)
             if self._historian.due(time.time_ns()) and not await self._commit():
                 await asyncio.sleep(_RETRY_SECONDS)
+            if time.monotonic() >= self._clean_at:
+                await self._clean()
 
     async def _commit(self) -> bool:
         try:
@@ -95,3 +100,16 @@ class Recorder:
             for table in await asyncio.to_thread(self._historian.compact):
                 log.info("Merged the small files of %s", table)
         return True
+
+    async def _clean(self) -> None:
+        """Remove what is past its age; between two commits, so that they need not try again because of each other."""
+        self._clean_at = time.monotonic() + _CLEAN_SECONDS
+        try:
+            cleaned = await asyncio.to_thread(self._historian.clean, time.time_ns())
+        except StoreError as error:
+            self._cannot_clean = str(error)
+            log.warning("%s; trying again in an hour", error)
+            return
+        self._cannot_clean = ""
+        for part in cleaned.expired if cleaned else []:
+            log.info("Removed %s of %s/%s from %s", part.date, part.plant, part.asset_class, part.table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from datetime import date
 from typing import Final, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from wheeltapper_api.fields import Model
 from wheeltapper_api.wire import Alert, AlertEvent, Line, Stage
 from wheeltapper_workers.history.query import QueryError, alert_history, open_store
-from wheeltapper_workers.history.stored import first_sequence, of_line
+from wheeltapper_workers.history.stored import first_sequence, of_line, removed_days
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.history.told import lines, told
 from wheeltapper_workers.history.work import Hop, Job, Progress, Work, first_block
@@ -166,13 +167,20 @@ def _start(store: Store, line: Line, alert: Alert) -> tuple[Stage, list[str]]:
         raise QueryError(f"No {'features' if features is None else 'scores'} of {alert.asset_class} are stored")
     windows = np.asarray(features["telemetry_first"])
     begin = int(windows[windows > 0].min(initial=np.iinfo(np.int64).max))
-    if raw is not None and raw <= begin:
+    day = date.fromisoformat(alert.updated[:10])
+    gone = removed_days(store, line, "raw", day)
+    if raw is not None and raw <= begin and not gone:
         return Stage.TELEMETRY, notes
-    kept = f"from {_published(store, line, raw)} (block {raw}) on" if raw is not None else "no more"
-    notes.append(f"Telemetry is stored {kept}, later than the features begin: they cannot be made again")
+    if gone:
+        said = f"Retention has removed {len(gone)} days of telemetry, the last of them {gone[-1]}"
+        notes.append(f"{said}: features cannot be made again")
+    else:
+        kept = f"from {_published(store, line, raw)} (block {raw}) on" if raw is not None else "no more"
+        notes.append(f"Telemetry is stored {kept}, later than the features begin: they cannot be made again")
     first = int(features["block_sequence"][0].as_py())
     learned = any(scores["baseline_digest"].to_pylist())
-    if first <= int(scores["features_sequence"][0].as_py()) and not learned:
+    whole = not removed_days(store, line, "features", day)
+    if first <= int(scores["features_sequence"][0].as_py()) and not learned and whole:
         return Stage.FEATURES, notes
     notes.append("Features are stored from a time on when the baselines were learned: scores cannot be made again")
     if int(scores["block_sequence"][0].as_py()) > alert.lineage.scores.first:
