@@ -156,7 +156,7 @@ def _difference(hop: str, first: Difference) -> Iterator[str]:
 def _tried(tables: str, tenant: str, options: dict[str, Any]) -> bool:
     if not options["start"] or not options["end"]:
         raise InvalidInputError("Give the period with --from and --to, such as --from 2026-03-01 --to 2026-03-08")
-    start, end = _moment(options["start"], "--from"), _moment(options["end"], "--to")
+    start, end = moment(options["start"], "--from"), moment(options["end"], "--to")
     if end <= start:
         raise InvalidInputError(f"The period ends before it begins: --from {options['start']} --to {options['end']}")
     model = _model(options["model"]) if options["model"] else None
@@ -172,14 +172,14 @@ def _tried(tables: str, tenant: str, options: dict[str, Any]) -> bool:
     return not (found.only_before or found.only_after or found.changed)
 
 
-def _moment(text: str, option: str) -> int:
+def moment(text: str, option: str) -> int:
     """Microseconds since 1970 of a time; without an offset it is UTC."""
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInputError(f"{option} {text} is no time; write 2026-03-01 or 2026-03-01T06:00") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1e6)
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round(found.timestamp() * 1e6)
 
 
 def _model(path: Path) -> FailureModel:

@@ -25,7 +25,7 @@ from wheeltapper_api.wire import Alert, AlertEvent, Stage
 from wheeltapper_workers.alerts.compose import time_ns
 from wheeltapper_workers.history.evidence_page import page
 from wheeltapper_workers.history.evidence_story import policy_of, read_story
-from wheeltapper_workers.history.folder import Folder, batches, file_of, write_parquet
+from wheeltapper_workers.history.folder import Folder, Rows, file_of, write_parquet
 from wheeltapper_workers.history.query import QueryError, alert_history, open_store
 from wheeltapper_workers.history.replay import Replay, Which, job_of, run
 from wheeltapper_workers.history.sealed import seal
@@ -214,7 +214,7 @@ def _write_rows(folder: Path, store: Store, job: Job, work: Work) -> dict[str, i
         dataset = store.dataset(job.line.tenant, table)
         if dataset is not None:
             meanings = {name: meaning for name, _, meaning in FIELDS[table]}
-            written[table] = write_parquet(file_of(folder, table), batches(dataset, where), meanings)
+            written[table] = write_parquet(file_of(folder, table), Rows(dataset, where), meanings)
     return written
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,9 +13,6 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from wheeltapper_workers.history.tables import Store
-
-_BATCH_ROWS: Final = 64 * 1024
-_READ_AHEAD: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +36,37 @@ def file_of(folder: Path, table: str) -> Path:
     return folder / f"{table}.parquet"
 
 
-def batches(rows: pads.Dataset, where: pc.Expression | None, columns: list[str] | None = None) -> pads.Scanner:
-    """Rows of a dataset in batches, of which only few are in memory at a time."""
-    return rows.scanner(
-        columns=columns,
-        filter=where,
-        batch_size=_BATCH_ROWS,
-        batch_readahead=_READ_AHEAD,
-        fragment_readahead=_READ_AHEAD,
-    )
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a dataset that fit a filter, of which one row group is in memory at a time.
+
+    A scanner would do the same, but reads ahead as much as it can while whoever writes is slower.
+    """
+
+    dataset: pads.Dataset
+    where: pc.Expression | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the batches."""
+        return self.dataset.schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Batches in the order of the files."""
+        for fragment in self.dataset.get_fragments(filter=self.where):
+            for group in fragment.split_by_row_group(filter=self.where, schema=self.schema):
+                yield from group.to_table(schema=self.schema, filter=self.where).to_batches()
 
 
-def write_parquet(path: Path, scanner: pads.Scanner, meanings: Mapping[str, str] | None = None) -> int:
-    """Write what a scanner reads to a file, with the columns' meanings as descriptions; returns the number of rows."""
-    schema = described(scanner.projected_schema, meanings or {})
-    rows = 0
+def write_parquet(path: Path, rows: Rows, meanings: Mapping[str, str] | None = None) -> int:
+    """Write rows to a file, with the columns' meanings as descriptions; returns their number."""
+    schema = described(rows.schema, meanings or {})
+    count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in scanner.to_batches():
-            if batch.num_rows:
-                writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
-                rows += batch.num_rows
-    return rows
+        for batch in rows.batches():
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+            count += batch.num_rows
+    return count
 
 
 def described(schema: pa.Schema, meanings: Mapping[str, str]) -> pa.Schema:

@@ -15,7 +15,7 @@ from typing import Final
 from wheeltapper_api.config import RetentionConfig
 
 DAY_NS: Final = 86_400 * 10**9
-_EPOCH: Final = date(1970, 1, 1)
+EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Part:
     @property
     def date(self) -> date:
         """The day."""
-        return _EPOCH + timedelta(days=self.day)
+        return EPOCH + timedelta(days=self.day)
 
 
 @dataclass(frozen=True, slots=True)
