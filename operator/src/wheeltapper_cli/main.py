@@ -10,6 +10,7 @@ import click
 # Loaded when called: `wheeltapper validate` should not wait for onnxruntime.
 _COMMANDS: Final = {
     "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
+    "backup": ("wheeltapper_cli.backup", "backup", "Copy a running installation whole and consistent"),
     "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
     "evidence": (
         "wheeltapper_cli.evidence",
@@ -23,6 +24,7 @@ _COMMANDS: Final = {
     "plan": ("wheeltapper_cli.files", "plan", "Print what resources compile to"),
     "query": ("wheeltapper_cli.get", "query", "Ask the tables with SQL"),
     "replay": ("wheeltapper_cli.replay", "replay", "Compute an alert again, or with another model or policy"),
+    "restore": ("wheeltapper_cli.backup", "restore", "Make an installation of a backup"),
     "retention": ("wheeltapper_cli.retention", "retention", "Show or remove what is past its age"),
     "schema": ("wheeltapper_cli.fields", "schema", "Print the JSON Schema of the kinds, for editors"),
     "sim": ("wheeltapper_cli.sim", "sim", "Simulated machines and recordings, served over OPC UA"),
