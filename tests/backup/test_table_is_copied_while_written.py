@@ -35,7 +35,7 @@ def test_copy_and_back(live, tmp_path, checkpoint):
         before, after = (Store(str(tmp_path / name)).dataset(LINE.tenant, table) for name in ("tables", "back"))
         assert (before is None) == (after is None)
         if before is not None and after is not None:
-            assert after.to_table().equals(before.to_table()), table
+            assert repr(after.to_table().to_pylist()) == repr(before.to_table().to_pylist()), table  # NaN is NaN
     assert opened(tmp_path / "back").positions() == opened(tmp_path / "tables").positions()
 
 
