@@ -13,7 +13,7 @@ from wheeltapper_cli.backup import Backup, uncovered
 from wheeltapper_edge.command import SubstrateError
 from wheeltapper_edge.snapshots import restore_stream, save_stream
 
-LAST = {"TELEMETRY": 100, "FEATURES": 50, "SCORES": 50, "EVENTS": 3, "KV_config": 2, "KV_status": 9}
+LAST = {"TELEMETRY": 100, "FEATURES": 50, "SCORES": 50, "EVENTS": 3, "GAPS": 0, "KV_config": 2, "KV_status": 9}
 TABLES = {"TELEMETRY": 90, "FEATURES": 50, "SCORES": 40, "EVENTS": 0}
 PLACE = "northwater-riverside-analyse/checkpoints"
 
@@ -76,8 +76,9 @@ async def test_what_refers_to_something_is_copied_before_it(tmp_path, monkeypatc
     monkeypatch.setattr(backup, "save_stream", save)
     monkeypatch.setattr(backup.jetstream, "connect", connect)
     await backup._backup(tmp_path, tmp_path / "to")
-    flow = [stage.stream for stage in Stage]
-    assert order == ["checkpoints", "tables", *reversed(flow), "KV_config", "KV_status"]
+    streams = ["EVENTS", "SCORES", "FEATURES", "TELEMETRY", "GAPS"]
+    assert {stage.stream for stage in Stage} == set(streams), "every stream is copied"
+    assert order == ["checkpoints", "tables", *streams, "KV_config", "KV_status"]
 
 
 async def test_stream_comes_back_with_every_sequence_time_and_gap(tmp_path):

@@ -14,12 +14,13 @@ import pytest
 
 from tests.evidence.conftest import export
 from tests.replay.conftest import Live, edit, faulty, flip, keep, line_config, rewrite, run, the_alert
-from tests.support.lines import LINE, MODEL
+from tests.support.lines import LINE, MODEL, SECOND, START
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history.evidence_check import verify_evidence
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.stored import first_sequence
 from wheeltapper_workers.history.tables import Store
+from wheeltapper_workers.runtime.blocks import encode_names, encode_times, make_batch, to_bytes
 
 
 def test_a_minute_before_the_alert_is_enough_to_compute_it_again(written, root):
@@ -169,3 +170,26 @@ def test_nothing_is_left_of_a_failure(root, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     assert first_sequence(Store(root), LINE, "raw") is not None
     assert the_alert(root)
+
+
+def test_what_a_source_did_not_deliver_is_told(live, tmp_path):
+    tables = str(tmp_path / "tables")
+    historian = keep(live, tables)
+    since = START + 600 * SECOND
+    columns = {
+        "asset": encode_names(["p-2"], [0, 0]),
+        "signal": encode_names(["vibration"], [0, 0]),
+        "since": encode_times([since, since]),
+        "until": encode_times([since + SECOND, since + 2 * SECOND]),
+        "cause": encode_names(["the connection broke", "the <server> was restarted"], [0, 1]),
+        "recovered": [True, False],
+        "samples": [1, 0],
+    }
+    subject = LINE.subject(Stage.GAPS, "scada")
+    assert historian.add(Stage.GAPS, 1, START, subject, to_bytes(make_batch(Stage.GAPS, columns))) is None
+    historian.commit()
+    assert export(tables, tmp_path / "evidence").rows["gaps"] == 2
+    page = (tmp_path / "evidence" / "index.html").read_text()
+    assert "the &lt;server&gt; was restarted" in page, "the newer word"
+    assert "the connection broke" not in page
+    assert verify_evidence(tmp_path / "evidence").sound

@@ -40,8 +40,14 @@ from wheeltapper_workers.runtime.checkpoint import decode
 from wheeltapper_workers.runtime.line import FLOW
 
 LAYOUT: Final = "wheeltapper-backup/1"
-_STREAMS: Final = (*(stage.stream for stage in reversed(Stage)), f"KV_{CONFIG_BUCKET}", f"KV_{STATUS_BUCKET}")
-"""Against the flow, and the configs behind what was told of them."""
+_FLOW: Final = (Stage.TELEMETRY, Stage.FEATURES, Stage.SCORES, Stage.EVENTS)
+_STREAMS: Final = (
+    *(stage.stream for stage in reversed(_FLOW)),
+    Stage.GAPS.stream,
+    f"KV_{CONFIG_BUCKET}",
+    f"KV_{STATUS_BUCKET}",
+)
+"""Against the flow; then the gaps, entered before the samples behind them, and the configs, told before their ticks."""
 _CHECKPOINTS: Final = "*/checkpoints/*.checkpoint*"
 _FRESH: Final = ".new"
 """What a checkpoint is called while it is written."""
@@ -263,6 +269,6 @@ def _tell(text: str) -> None:
 def _text(made: Backup, target: Path) -> str:
     lines = [f"Backup of {made.made} in {target}"]
     for tenant, streams in made.streams.items():
-        ends = ", ".join(f"{stage.stream} {streams[stage.stream]:,}" for stage in Stage)
+        ends = ", ".join(f"{stage.stream} {streams[stage.stream]:,}" for stage in _FLOW)
         lines.append(f"  {tenant} up to {ends}")
     return "\n".join(lines)

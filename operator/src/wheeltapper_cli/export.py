@@ -15,10 +15,11 @@ from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.replay import moment, place
 from wheeltapper_workers.history.export import FORMATS, Wanted
 from wheeltapper_workers.history.export import export as export_rows
-from wheeltapper_workers.history.query import QueryError
+from wheeltapper_workers.history.query import QueryError, open_store
 from wheeltapper_workers.history.tables import TABLE_OF, TABLES
 
 _DEFAULT: Final = tuple(TABLE_OF[stage] for stage in Stage)
+"""What machines said and what was made of it; of these a table without data is passed over."""
 
 
 @click.command()
@@ -26,7 +27,11 @@ _DEFAULT: Final = tuple(TABLE_OF[stage] for stage in Stage)
 @TENANT
 @OUTPUT
 @click.option(
-    "--table", "tables", type=click.Choice(TABLES), multiple=True, help="May be given again.  [default: raw … events]"
+    "--table",
+    "tables",
+    type=click.Choice(TABLES),
+    multiple=True,
+    help="May be given again.  [default: all that have data, but configs, ticks and removed]",
 )
 @click.option("--twin", help="Only rows of this twin.")
 @click.option("--from", "start", help="Begin of the period by event time, in UTC, such as 2026-03-01.")
@@ -63,7 +68,7 @@ def export(
         raise InvalidInputError(f"{target} is one file; choose one table with --table, or name a folder")
     written = []
     try:
-        for table in tables or _DEFAULT:
+        for table in tables or _with_data(folder, tenant):
             file = target if single else target / f"{table}.{kind}"
             written.append(export_rows(folder, tenant, Wanted(table, twin, start_us, end_us), file))
     except QueryError as error:
@@ -75,3 +80,8 @@ def export(
         return
     for one in written:
         click.echo(f"{one.rows:,} rows of {one.table} in {one.file} ({one.size_bytes / 1e6:,.1f} MB), {one.dictionary}")
+
+
+def _with_data(folder: str, tenant: str) -> list[str]:
+    store = open_store(folder, tenant)
+    return [table for table in _DEFAULT if store.dataset(tenant, table) is not None]

@@ -43,6 +43,7 @@ STATES: Final = "states"
 MODELS: Final = "models"
 DOCUMENTS: Final = "documents"
 _LIBRARIES: Final = ("numpy", "scipy", "onnx", "onnxruntime", "pyarrow", "deltalake")
+_FLOW: Final = (Stage.TELEMETRY, Stage.FEATURES, Stage.SCORES, Stage.EVENTS)
 _INPUT_COLUMN: Final = {
     Stage.FEATURES: "input_sequence",
     Stage.SCORES: "features_sequence",
@@ -51,8 +52,8 @@ _INPUT_COLUMN: Final = {
 _README: Final = """Evidence of the alert {alert}
 
 index.html   what happened, in words and pictures; open it in any browser
-rows         what was stored, as Parquet: raw samples, features, scores, events, and the configs and ticks that say
-             how they were worked on; manifest.json and the files themselves say what each column means
+rows         what was stored, as Parquet: raw samples and their gaps, features, scores, events, and the configs and
+             ticks that say how they were worked on; manifest.json and the files say what each column means
 states       what the steps of the computation remembered before the first of these rows
 models       the models as ONNX
 documents    the alert, and the machine, class, failure model and policy it was judged by
@@ -208,7 +209,9 @@ def _write(folder: Path, store: Store, job: Job, work: Work, found: Replay) -> d
 def _write_rows(folder: Path, store: Store, job: Job, work: Work) -> dict[str, int]:
     line = of_line(job.line)
     own = line & (pc.field("shard") == job.line.shard)
-    wheres = {CONFIGS: own, TICKS: own} | {TABLE_OF[stage]: line & where for stage, where in _ranges(job, work).items()}
+    wheres = {CONFIGS: own, TICKS: own, TABLE_OF[Stage.GAPS]: line} | {
+        TABLE_OF[stage]: line & where for stage, where in _ranges(job, work).items()
+    }
     written = {}
     for table, where in wheres.items():
         dataset = store.dataset(job.line.tenant, table)
@@ -225,8 +228,7 @@ def _ranges(job: Job, work: Work) -> dict[Stage, pc.Expression]:
         stage: _Range(work.rests[stage].position + 1 if work.rests else 0, work.last(stage)) for stage in work.stages
     }
     found: dict[Stage, pc.Expression] = {}
-    for stage in Stage:
-        source = _source(stage)
+    for source, stage in zip((None, *_FLOW), _FLOW, strict=False):
         if source in ranges:
             found[stage] = ranges[source].holds(_INPUT_COLUMN[stage])
         elif stage in ranges:
@@ -235,12 +237,6 @@ def _ranges(job: Job, work: Work) -> dict[Stage, pc.Expression]:
             told = getattr(lineage, stage.value)
             found[stage] = _Range(told.first, told.last).holds("block_sequence")
     return found
-
-
-def _source(stage: Stage) -> Stage | None:
-    stages = list(Stage)
-    position = stages.index(stage)
-    return stages[position - 1] if position else None
 
 
 def _documents(job: Job) -> dict[str, Any]:

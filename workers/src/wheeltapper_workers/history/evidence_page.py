@@ -35,7 +35,15 @@ def page(story: Story) -> str:
     """Page of a story."""
     alert = story.alert
     title = html.escape(f"{alert.failure_mode}, {alert.asset_title}")
-    parts = [*_head(story), *_seen(story), *_done(story), *_drawn(story), *_events(story), *_origin(story)]
+    parts = [
+        *_head(story),
+        *_seen(story),
+        *_done(story),
+        *_drawn(story),
+        *_gaps(story),
+        *_events(story),
+        *_origin(story),
+    ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -107,6 +115,23 @@ def _drawn(story: Story) -> Iterator[str]:
         yield drawing(f"{_named(signal)}, as measured", signal.value, [])
         bad = f", of which {signal.bad:,} were not good and are not drawn" if signal.bad else ", all of them good"
         yield f"<p>{signal.samples:,} samples{bad}.</p>"
+
+
+def _gaps(story: Story) -> Iterator[str]:
+    if not story.gaps:
+        return
+    yield "<h2>What the sources did not deliver as it came</h2>"
+    rows = [
+        (
+            _text(gap.signal),
+            clock(gap.since_ns, story.zone),
+            clock(gap.until_ns, story.zone),
+            "read later, all of it" if gap.recovered else "missing",
+            _text(gap.cause),
+        )
+        for gap in story.gaps
+    ]
+    yield _table(("signal", "last before", "first after", "", "why"), rows)
 
 
 def _lines(story: Story) -> Iterable[Series]:

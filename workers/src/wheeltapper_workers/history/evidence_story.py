@@ -60,6 +60,17 @@ class SignalStory:
 
 
 @dataclass(frozen=True, slots=True)
+class GapStory:
+    """A stretch that a source did not deliver as it came."""
+
+    signal: str
+    since_ns: int
+    until_ns: int
+    cause: str
+    recovered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All that is told."""
 
@@ -71,6 +82,7 @@ class Story:
     score: Series
     inputs: list[InputStory]
     signals: list[SignalStory]
+    gaps: list[GapStory]
     replay: Replay
     since_ns: int
     until_ns: int | None
@@ -96,6 +108,7 @@ def read_story(store: Store, job: Job, replay: Replay) -> Story:
             for position, entry in enumerate(model.inputs)
         ],
         signals=[_signal(store, job, one) for one in config.pipeline.signals if one.name in alert.lineage.signals],
+        gaps=_gaps(store, job, int(time.min(initial=np.iinfo(np.int64).max))),
         replay=replay,
         since_ns=time_ns(alert.since),
         until_ns=time_ns(alert.cleared) if alert.cleared else None,
@@ -176,6 +189,22 @@ def _signal(store: Store, job: Job, signal: Any) -> SignalStory:
     value = np.asarray(rows["value"].to_numpy(), np.float64)
     drawn = series(_times(rows, "source_time")[good], value[good])
     return SignalStory(signal.title, signal.unit or "", len(good), int((~good).sum()), drawn)
+
+
+def _gaps(store: Store, job: Job, start_ns: int) -> list[GapStory]:
+    """Gaps of the alert's signals since a time; of two words on the same gap the newer."""
+    alert = job.alert
+    dataset = store.dataset(job.line.tenant, "gaps")
+    if dataset is None:
+        return []
+    where = (pc.field("asset") == alert.asset) & pc.field("signal").isin(alert.lineage.signals)
+    rows = dataset.to_table(filter=where).sort_by("block_sequence")
+    found = {}
+    times = zip(_times(rows, "since").tolist(), _times(rows, "until").tolist(), strict=True)
+    for row, (since, until) in zip(rows.to_pylist(), times, strict=True):
+        if until >= start_ns:
+            found[row["signal"], since] = GapStory(row["signal"], since, until, row["cause"], row["recovered"])
+    return sorted(found.values(), key=lambda gap: gap.since_ns)
 
 
 def _times(rows: pa.Table, name: str) -> I64:

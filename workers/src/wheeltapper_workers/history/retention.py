@@ -83,6 +83,7 @@ def ages_ns(retention: RetentionConfig) -> Mapping[str, int]:
         "features": retention.features_ns,
         "scores": retention.scores_ns,
         "events": retention.events_ns,
+        "gaps": retention.events_ns,
     }
 
 
