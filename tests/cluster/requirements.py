@@ -37,10 +37,9 @@ def missing() -> str:
         return f"A cluster needs root for its containers; set {KUBECONFIG_VARIABLE} to use one that runs elsewhere"
     if absent := sorted({package for program, package in _PACKAGES.items() if not _installed(program)}):
         return f"Programs are missing; apt-get install {' '.join(absent)}"
-    if subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode:
-        return (
-            f"This machine lets nobody make namespaces; set {KUBECONFIG_VARIABLE} to use a cluster that runs elsewhere"
-        )
+    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "true"]
+    if subprocess.run(unshare, check=False, capture_output=True).returncode:
+        return f"This machine lets nobody make namespaces; set {KUBECONFIG_VARIABLE} to use a cluster elsewhere"
     return "" if all(built(module) for module in (KUBERNETES, COREDNS)) else _wrong_go()
 
 

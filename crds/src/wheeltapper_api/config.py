@@ -243,14 +243,26 @@ class TablesConfig(Model):
     secret: str | None = None
 
 
+class RetentionConfig(Model):
+    """How long the tables keep what; all in nanoseconds."""
+
+    raw_ns: int
+    features_ns: int
+    scores_ns: int
+    events_ns: int
+    around_incidents_ns: int
+    incident_margin_ns: int
+
+
 class StoreConfig(Model):
-    """What the historian keeps, and where."""
+    """What the historian keeps, where, and for how long; without retention, for ever."""
 
     tenant: str
     place: TablesConfig | None = None
     lines: list[LineConfig]
     commit_every_ns: int
     commit_rows: int
+    retention: RetentionConfig | None = None
 
 
 class WorkerConfig(Model):

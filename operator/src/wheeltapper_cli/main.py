@@ -10,13 +10,22 @@ import click
 # Loaded when called: `wheeltapper validate` should not wait for onnxruntime.
 _COMMANDS: Final = {
     "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
+    "backup": ("wheeltapper_cli.backup", "backup", "Copy a running installation whole and consistent"),
     "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
+    "evidence": (
+        "wheeltapper_cli.evidence",
+        "evidence",
+        "Write an alert with all it rests on, or check what was written",
+    ),
     "explain-field": ("wheeltapper_cli.fields", "explain_field", "Explain a field of a kind, like kubectl explain"),
+    "export": ("wheeltapper_cli.export", "export", "Write rows of the tables as Parquet or CSV"),
     "get": ("wheeltapper_cli.get", "get", "Show twins or alerts"),
     "library": ("wheeltapper_cli.library", "library", "Show the classes and failure models of the library"),
     "plan": ("wheeltapper_cli.files", "plan", "Print what resources compile to"),
     "query": ("wheeltapper_cli.get", "query", "Ask the tables with SQL"),
     "replay": ("wheeltapper_cli.replay", "replay", "Compute an alert again, or with another model or policy"),
+    "restore": ("wheeltapper_cli.backup", "restore", "Make an installation of a backup"),
+    "retention": ("wheeltapper_cli.retention", "retention", "Show or remove what is past its age"),
     "schema": ("wheeltapper_cli.fields", "schema", "Print the JSON Schema of the kinds, for editors"),
     "sim": ("wheeltapper_cli.sim", "sim", "Simulated machines and recordings, served over OPC UA"),
     "trace": ("wheeltapper_cli.get", "trace", "Follow an alert back to its sensors"),

@@ -70,6 +70,20 @@ def place(state: Path, tenant: str | None = None) -> Place:
     return Place(tenant, store.root, store.options)
 
 
+def folder(state: Path, tenant: str | None) -> tuple[str, str]:
+    """Folder of a tenant's tables, and the tenant, for what does not work with an object store yet.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or more than one to choose from, or the tables are in an object store.
+    """
+    found = place(state, tenant)
+    if found.options is not None:
+        raise InvalidInputError(f"The tables of {found.tenant} are in {found.root}; this command reads folders only")
+    return found.root, found.tenant
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """A question that cannot be answered, and storage that cannot be reached, end the command in words."""

@@ -28,6 +28,7 @@ from wheeltapper_workers.history.compare import Difference
 from wheeltapper_workers.history.replay import Replay, Which
 from wheeltapper_workers.history.replay import replay as replay_alert
 from wheeltapper_workers.history.whatif import AlertSpan, WhatIf, what_if
+from wheeltapper_workers.history.work import Progress
 from wheeltapper_workers.runtime import memory
 
 _TELL_EVERY_S: Final = 5.0
@@ -87,7 +88,8 @@ def replay(context: click.Context, /, alert: str | None, state: Path, tenant: st
         context.exit(1)
 
 
-def _again(where: Place, alert: str, which: Which, output: str) -> bool:
+def progress_lines() -> Progress:
+    """Tells on standard error, every few seconds, how far it is."""
     began = told = time.monotonic()
 
     def progress(done: int, last: int) -> None:
@@ -96,8 +98,14 @@ def _again(where: Place, alert: str, which: Which, output: str) -> bool:
             told = time.monotonic()
             click.echo(f"Block {done:,} of {last:,} after {told - began:.0f} s", err=True)
 
+    return progress
+
+
+def _again(where: Place, alert: str, which: Which, output: str) -> bool:
     memory.keep_freed()
-    found = replay_alert(where.root, where.tenant, alert, which=which, progress=progress, storage_options=where.options)
+    found = replay_alert(
+        where.root, where.tenant, alert, which=which, progress=progress_lines(), storage_options=where.options
+    )
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_text(found)))
     return found.same
 
@@ -111,6 +119,13 @@ def _text(found: Replay) -> Iterator[str]:
     for hop in found.hops:
         yield f"  {hop.name:<10}{hop.rows:>12,} rows compared{hop.equal:>12,} the same"
     yield ""
+    yield from what_differs(found)
+    for note in found.notes:
+        yield from textwrap.wrap(f"! {note}.", _WIDTH, subsequent_indent="  ")
+
+
+def what_differs(found: Replay) -> Iterator[str]:
+    """Whether all is the same, and if not, the first difference of each hop."""
     how = "the same bits" if found.exact else "the same within 1e-9"
     yield (
         f"Everything is {how}." if found.same else f"DIFFERENT: the {found.differs}, made by {_MADE_BY[found.differs]}."
@@ -118,8 +133,6 @@ def _text(found: Replay) -> Iterator[str]:
     for hop in found.hops:
         if hop.first is not None:
             yield from _difference(hop.name, hop.first)
-    for note in found.notes:
-        yield from textwrap.wrap(f"! {note}.", _WIDTH, subsequent_indent="  ")
 
 
 def _difference(hop: str, first: Difference) -> Iterator[str]:
@@ -134,7 +147,7 @@ def _difference(hop: str, first: Difference) -> Iterator[str]:
 def _tried(where: Place, options: dict[str, Any]) -> bool:
     if not options["start"] or not options["end"]:
         raise InvalidInputError("Give the period with --from and --to, such as --from 2026-03-01 --to 2026-03-08")
-    start, end = _moment(options["start"], "--from"), _moment(options["end"], "--to")
+    start, end = moment(options["start"], "--from"), moment(options["end"], "--to")
     if end <= start:
         raise InvalidInputError(f"The period ends before it begins: --from {options['start']} --to {options['end']}")
     model = _model(options["model"]) if options["model"] else None
@@ -150,14 +163,14 @@ def _tried(where: Place, options: dict[str, Any]) -> bool:
     return not (found.only_before or found.only_after or found.changed)
 
 
-def _moment(text: str, option: str) -> int:
+def moment(text: str, option: str) -> int:
     """Microseconds since 1970 of a time; without an offset it is UTC."""
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInputError(f"{option} {text} is no time; write 2026-03-01 or 2026-03-01T06:00") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1e6)
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round(found.timestamp() * 1e6)
 
 
 def _model(path: Path) -> FailureModel:

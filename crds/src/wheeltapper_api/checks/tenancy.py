@@ -15,6 +15,7 @@ from wheeltapper_api.resolve import Resolver
 
 _MOST_OF_STREAMS: Final = 90
 """Percent of the tenant's storage."""
+_DAY_NS: Final = 86_400 * 10**9
 
 
 def check_tenancy(resources: Iterable[Resource], resolver: Resolver) -> Iterator[Finding]:
@@ -78,6 +79,7 @@ def check_policy(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:
         if name not in library:
             model_path = ("spec", "library", "failureModels", index)
             yield not_found(policy, model_path, "FailureModel", name, library, "the library")
+    yield from _check_retention(policy)
     yield from _check_limits(policy, resolver)
     yield from _check_streams(policy)
 
@@ -88,6 +90,20 @@ def _check_streams(policy: TenantPolicy) -> Iterator[Finding]:
     if shares > _MOST_OF_STREAMS:
         message = f"The streams take {shares} % of limits.storage, and the tables need {100 - _MOST_OF_STREAMS} % of it"
         yield invalid(policy, ("spec", "streams"), message, "Lower a share")
+
+
+def _check_retention(policy: TenantPolicy) -> Iterator[Finding]:
+    """Days are deleted as a whole, so none may go before it is over; and an alert must outlast what is kept for it."""
+    kept = policy.spec.retention
+    tiers = {"raw": kept.raw, "features": kept.features, "scores": kept.scores, "events": kept.events}
+    for name, age in tiers.items():
+        if duration_ns(age) < _DAY_NS:
+            message = f"{age} is shorter than a day, and days are deleted as a whole"
+            yield invalid(policy, ("spec", "retention", name), message, "Write 1d or more")
+    if duration_ns(kept.events) < duration_ns(kept.around_incidents):
+        message = f"Alerts are kept for {kept.events}, and what is around them for {kept.around_incidents}"
+        remedy = "Keep events at least as long: without its alert nobody knows what the data is kept for"
+        yield invalid(policy, ("spec", "retention", "events"), message, remedy)
 
 
 def _check_limits(policy: TenantPolicy, resolver: Resolver) -> Iterator[Finding]:

@@ -49,7 +49,9 @@ class Retention(Model):
     scores: Duration = "400d"
     events: Duration = "3650d"
     around_incidents: Duration = "1825d"
-    """Raw data around an alert, however old the rest may get."""
+    """Everything around an alert, however old the rest may get; counted from the alert's end."""
+    incident_margin: Duration = "1d"
+    """Time before and after an alert that belongs to it."""
 
 
 class TableStorage(Model):

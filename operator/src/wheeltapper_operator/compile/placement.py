@@ -11,7 +11,15 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from wheeltapper_api.config import CollectorConfig, LineConfig, Role, StoreConfig, TablesConfig, WorkerConfig
+from wheeltapper_api.config import (
+    CollectorConfig,
+    LineConfig,
+    RetentionConfig,
+    Role,
+    StoreConfig,
+    TablesConfig,
+    WorkerConfig,
+)
 
 SPREAD_SAMPLES_PER_SECOND: Final = 5_000
 """Above this a plant's roles get a process each: one core scores about 600,000 samples/s, and collects 20,000."""
@@ -24,7 +32,11 @@ _THINKING: Final = (Role.FEATURIZE, Role.SCORE, Role.ALERT)
 
 
 def place(
-    tenant: str, lines: list[LineConfig], collectors: list[CollectorConfig], tables: TablesConfig | None = None
+    tenant: str,
+    lines: list[LineConfig],
+    collectors: list[CollectorConfig],
+    tables: TablesConfig | None = None,
+    retention: RetentionConfig | None = None,
 ) -> list[WorkerConfig]:
     """Worker documents of a tenant, sorted by name; ``tables`` is where its tables are."""
     workers = [_collect(tenant, collector) for collector in collectors]
@@ -33,7 +45,12 @@ def place(
         workers.extend(_think(tenant, plant, own))
     if lines:
         store = StoreConfig(
-            tenant=tenant, place=tables, lines=lines, commit_every_ns=COMMIT_EVERY_NS, commit_rows=COMMIT_ROWS
+            tenant=tenant,
+            place=tables,
+            lines=lines,
+            commit_every_ns=COMMIT_EVERY_NS,
+            commit_rows=COMMIT_ROWS,
+            retention=retention,
         )
         workers.append(
             WorkerConfig(worker=worker_name(tenant, "store"), tenant=tenant, roles=[Role.STORE], store=store)

@@ -13,6 +13,7 @@ from wheeltapper_api.config import (
     AssetConfig,
     CollectorConfig,
     LineConfig,
+    RetentionConfig,
     Role,
     SeriesConfig,
     TablesConfig,
@@ -122,7 +123,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _tenant_plan(tenant: Tenant, lines: list[LineConfig], collectors: list[CollectorConfig]) -> TenantPlan:
-    workers = place(tenant.name, lines, collectors, _tables(tenant))
+    workers = place(tenant.name, lines, collectors, _tables(tenant), _retention(tenant))
     return TenantPlan(
         tenant=tenant.name,
         namespace=tenant.namespace,
@@ -209,6 +210,18 @@ def _tables(tenant: Tenant) -> TablesConfig | None:
         return None
     return TablesConfig(
         url=storage.url, endpoint=storage.endpoint, region=storage.region, secret=storage.credentials_ref
+    )
+
+
+def _retention(tenant: Tenant) -> RetentionConfig:
+    kept = tenant.policy.spec.retention
+    return RetentionConfig(
+        raw_ns=duration_ns(kept.raw),
+        features_ns=duration_ns(kept.features),
+        scores_ns=duration_ns(kept.scores),
+        events_ns=duration_ns(kept.events),
+        around_incidents_ns=duration_ns(kept.around_incidents),
+        incident_margin_ns=duration_ns(kept.incident_margin),
     )
 
 

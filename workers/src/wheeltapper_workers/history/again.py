@@ -18,6 +18,7 @@ from wheeltapper_workers.history.compare import Tally, compare_events, compare_r
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
 from wheeltapper_workers.history.told import Told
 from wheeltapper_workers.runtime.blocks import Block
+from wheeltapper_workers.runtime.checkpoint import Checkpoint
 from wheeltapper_workers.runtime.step import Output
 from wheeltapper_workers.scoring.scorer import ScoreStep
 
@@ -35,15 +36,35 @@ _INPUT: Final = {Stage.FEATURES: "input_sequence", Stage.SCORES: "features_seque
 
 
 class Runner:
-    """A step, taken from its first block on through every config it was told."""
+    """A step, taken from its first block, or from a state at rest, through every config it was told.
 
-    def __init__(self, stage: Stage, told: Told, otherwise: str) -> None:
+    Parameters
+    ----------
+    otherwise
+        Generation to begin with where no tick is stored.
+    rest
+        State after the block of its position; None begins at the beginning.
+
+    Raises
+    ------
+    ValueError
+        If the state at rest does not fit the step.
+    """
+
+    def __init__(self, stage: Stage, told: Told, otherwise: str, rest: Checkpoint | None = None) -> None:
         self._told = told
-        self._changes = deque(told.changes.get(stage, ()))
-        self.generation = told.first(stage, otherwise)
+        position = rest.position if rest else 0
+        self._changes = deque(change for change in told.changes.get(stage, ()) if change.sequence > position)
+        self.generation = rest.generation if rest else told.first(stage, otherwise)
         config = told.config(self.generation)
         self._step = _STEP[stage](config)
-        self._state: Any = self._step.initial(config)
+        if rest and rest.version != self._step.version:
+            raise ValueError(f"The state of {stage.value} is of layout {rest.version}, not {self._step.version}")
+        self._state: Any = self._step.restore(rest.snapshot, config) if rest else self._step.initial(config)
+
+    def rest(self, position: int) -> Checkpoint:
+        """State at rest, after the block of a position."""
+        return Checkpoint(position, self.generation, self._step.version, self._step.snapshot(self._state))
 
     def take(self, block: Block) -> list[Output]:
         """Outputs of a block, under the config that held when it came."""

@@ -19,8 +19,10 @@ from wheeltapper_api.config import StoreConfig
 from wheeltapper_api.wire import HEADER_TICK, Line, Stage
 from wheeltapper_workers.history.announced import Announcements, ToldTick, read_tick, writers
 from wheeltapper_workers.history.aside import keep_bad, keep_gaps, kept_gaps
+from wheeltapper_workers.history.cleaner import Cleaned, clean
 from wheeltapper_workers.history.merging import files_of, merge, merge_id, most_rows, plan, spared
 from wheeltapper_workers.history.pending import BadBlock, Pending
+from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo
@@ -52,8 +54,8 @@ class StoreError(Exception):
 class Historian:
     """Keeps the streams of one tenant under ``root``.
 
-    ``add``, ``due`` and ``full`` do no I/O and belong on the event loop; ``commit`` and ``compact`` block and belong in
-    threads. They may run at the same time as ``add`` and as each other.
+    ``add``, ``due`` and ``full`` do no I/O and belong on the event loop; ``commit``, ``compact`` and ``clean`` block
+    and belong in threads. They may run at the same time as ``add`` and as each other.
     """
 
     def __init__(
@@ -256,6 +258,22 @@ class Historian:
             except CommitFailedError as error:
                 log.info("The files of %s are swept another time: %s", name, error)
         return removed
+
+    def clean(self, now_ns: int) -> Cleaned | None:
+        """Remove what is past its age; None where everything is kept.
+
+        Raises
+        ------
+        StoreError
+            If the tables or a hold cannot be read, or the tables not be written.
+        """
+        retention = self._config.retention
+        if retention is None:
+            return None
+        try:
+            return clean(self._store, self._config.tenant, retention, now_ns)
+        except (QueryError, *STORAGE_ERRORS) as error:
+            raise StoreError(f"Cannot remove what is past its age under {self._store.root}: {error}") from error
 
     def _read(
         self, stage: Stage, sequence: int, published_ns: int, subject: str, payload: Any, headers: Mapping[str, str]

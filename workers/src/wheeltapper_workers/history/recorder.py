@@ -40,6 +40,8 @@ _ANSWER_SECONDS: Final = 2.0
 _COMMITS_BETWEEN_COMPACTIONS: Final = 25
 _FIRST_SWEEP_SECONDS: Final = 600.0
 _SWEEP_SECONDS: Final = 6 * 3600.0
+_CLEAN_SECONDS: Final = 3600.0
+"""Days go as a whole, so that nobody waits for an hour."""
 
 
 class Recorder:
@@ -67,6 +69,8 @@ class Recorder:
         self._sweep_at = time.monotonic() + _FIRST_SWEEP_SECONDS
         self._problem = ""
         self._stream_problems: dict[Stage, str] = {}
+        self._cannot_clean = ""
+        self._clean_at = 0.0
 
     async def start(self) -> None:
         """Nothing to take up: the tables may be away, and nobody should have to wait for them."""
@@ -112,7 +116,7 @@ class Recorder:
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
             "lostMessages": self._lost,
-            "problem": "; ".join(filter(None, [self._problem, *self._stream_problems.values()])),
+            "problem": "; ".join(filter(None, [self._problem, *self._stream_problems.values(), self._cannot_clean])),
         }
 
     async def _open(self) -> None:
@@ -236,6 +240,8 @@ class Recorder:
             await asyncio.sleep(_LOOK_SECONDS)
             if self._historian.due(time.monotonic_ns()) and not await self._commit():
                 await asyncio.sleep(_RETRY_SECONDS)
+            if time.monotonic() >= self._clean_at:
+                await self._clean()
 
     async def _commit(self) -> bool:
         """Commit what waits, if it surely is of the streams that the tables have."""
@@ -275,6 +281,19 @@ class Recorder:
         if problem != self._problem:
             log.warning("%s", problem)
         self._problem = problem
+
+    async def _clean(self) -> None:
+        """Remove what is past its age; between two commits, so that they need not try again because of each other."""
+        self._clean_at = time.monotonic() + _CLEAN_SECONDS
+        try:
+            cleaned = await asyncio.to_thread(self._historian.clean, time.time_ns())
+        except StoreError as error:
+            self._cannot_clean = str(error)
+            log.warning("%s; trying again in an hour", error)
+            return
+        self._cannot_clean = ""
+        for part in cleaned.expired if cleaned else []:
+            log.info("Removed %s of %s/%s from %s", part.date, part.plant, part.asset_class, part.table)
 
 
 def _microseconds(moment: datetime | None) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from wheeltapper_api.wire import Line
-from wheeltapper_workers.history.tables import Store
+from wheeltapper_workers.history.tables import REMOVED, Store
 
 T = TypeVar("T")
 
@@ -51,6 +52,15 @@ def first_sequence(store: Store, line: Line, table: str) -> int | None:
     """Lowest block of a line that is stored in a table; None if there is none."""
     groups = groups_of(store, line, table, None)
     return groups[0].lowest if groups else None
+
+
+def removed_days(store: Store, line: Line, table: str, last: date) -> list[date]:
+    """Days up to a last one of which rows were removed from a table because of their age."""
+    dataset = store.dataset(line.tenant, REMOVED)
+    if dataset is None:
+        return []
+    rows = dataset.to_table(columns=["day"], filter=of_line(line) & (pc.field("removed_from") == table))
+    return sorted({day for day in rows["day"].to_pylist() if day <= last})
 
 
 def in_order(

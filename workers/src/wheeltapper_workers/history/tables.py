@@ -33,8 +33,10 @@ TABLE_OF: Final[Mapping[Stage, str]] = {
 }
 CONFIGS: Final = "configs"
 TICKS: Final = "ticks"
-TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS)
-"""One for each stream, and what the streams' steps were told meanwhile: configs, and where each took effect."""
+REMOVED: Final = "removed"
+TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS, REMOVED)
+"""One for each stream, what the streams' steps were told meanwhile (configs, and where each took effect), and what was
+removed because of its age."""
 QUARANTINE: Final = "quarantine"
 UNREAD: Final = "unread"
 """Folder of notes on messages that were gone from their stream before they could be stored."""
@@ -156,6 +158,13 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("block_sequence", pa.int64(), "stream sequence of the tick; the generation holds from here on"),
         ("time", TIME, "time that the tick tells"),
         ("generation", pa.string(), "config generation, other than that of the tick before"),
+    ),
+    REMOVED: (
+        *_PLACE,
+        ("removed_from", pa.string(), "table that had the rows"),
+        ("rows", pa.int64(), "how many of that day there were"),
+        ("time", TIME, "when it was decided; the rows went right after"),
+        ("kept_for", pa.string(), "age after which such rows go"),
     ),
 }
 """Columns by table: name, type, meaning. ``features`` has a column more for every feature any pipeline ever had."""

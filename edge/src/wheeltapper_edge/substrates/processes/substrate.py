@@ -168,6 +168,8 @@ async def _ensure(backbone: Backbone, tenant: TenantPlan) -> None:
 
 async def _put_configs(client: Client, tenant: TenantPlan) -> None:
     """An equal document is not written again, so that nobody has to compare it."""
+    if not tenant.configs:
+        return  # nor is a bucket needed, as where streams are only taken back
     bucket = await client.jetstream().key_value(CONFIG_BUCKET)
     for config in tenant.configs:
         data = config.model_dump_json().encode()

@@ -1,0 +1,205 @@
+"""Days are removed from real tables while others read and write them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from tests.replay.conftest import keep, live, rewrite, root, the_alert
+from tests.support.lines import LINE, SECOND, START
+from wheeltapper_api.config import RetentionConfig, StoreConfig
+from wheeltapper_api.wire import Stage
+from wheeltapper_workers.history import cleaner
+from wheeltapper_workers.history.cleaner import clean, look
+from wheeltapper_workers.history.historian import Historian, StoreError
+from wheeltapper_workers.history.holds import Hold, place_hold, release_hold
+from wheeltapper_workers.history.query import QueryError, query
+from wheeltapper_workers.history.replay import replay
+from wheeltapper_workers.history.retention import DAY_NS
+from wheeltapper_workers.history.tables import Store
+
+__all__ = ["live", "root"]
+
+KEPT = RetentionConfig(
+    raw_ns=DAY_NS,
+    features_ns=1000 * DAY_NS,
+    scores_ns=1000 * DAY_NS,
+    events_ns=3000 * DAY_NS,
+    around_incidents_ns=2000 * DAY_NS,
+    incident_margin_ns=DAY_NS,
+)
+NO_PINS = KEPT.model_copy(update={"around_incidents_ns": 0, "incident_margin_ns": 0})
+
+
+def later(days: int) -> int:
+    return time.time_ns() + days * DAY_NS
+
+
+def count(store: Store, table: str) -> int:
+    dataset = store.dataset(LINE.tenant, table)
+    return dataset.count_rows() if dataset else 0
+
+
+@pytest.fixture
+def store(live, tmp_path) -> Store:
+    keep(live, str(tmp_path))
+    return Store(str(tmp_path))
+
+
+def test_nothing_goes_before_its_time(store):
+    """The rows are of 2023, and were stored a moment ago."""
+    assert clean(store, LINE.tenant, NO_PINS, time.time_ns()).expired == []
+    assert count(store, "raw") == 4800
+
+
+def test_alert_keeps_its_days(store):
+    found = look(store, LINE.tenant, KEPT, later(3))
+    assert found.expired == []
+    assert {pin.alert_id for _, pin in found.pinned} == {the_alert(store.root)}
+
+
+def test_what_goes_is_written_down(store):
+    raw = count(store, "raw")
+    cleaned = clean(store, LINE.tenant, NO_PINS, later(3))
+    assert {part.table for part in cleaned.expired} == {"raw"}
+    assert count(store, "raw") == 0
+    assert count(store, "features") > 0
+    (row,) = query(store.root, "SELECT * FROM removed", LINE.tenant).to_pylist()
+    assert (row["removed_from"], row["rows"], row["kept_for"], row["plant"]) == ("raw", raw, "1d", LINE.plant)
+
+
+def test_run_that_ended_in_between_is_written_down_once(store, monkeypatch):
+    monkeypatch.setattr(cleaner, "_remove", lambda *_: None)
+    clean(store, LINE.tenant, NO_PINS, later(3))
+    monkeypatch.undo()
+    clean(store, LINE.tenant, NO_PINS, later(3))
+    assert count(store, "removed") == 1
+    assert count(store, "raw") == 0
+
+
+def test_hold_keeps_it(store):
+    alert = the_alert(store.root)
+    place_hold(store, LINE.tenant, Hold(alert_id=alert, reason="claim", since="2026-01-01T00:00:00Z"))
+    assert clean(store, LINE.tenant, NO_PINS, later(5000)).expired == []
+    release_hold(store, LINE.tenant, alert)
+    assert {part.table for part in clean(store, LINE.tenant, NO_PINS, later(5000)).expired} == {
+        *("raw", "features", "scores", "events")
+    }
+
+
+def test_hold_that_cannot_be_read_stops_everything(store):
+    folder = Path(store.root) / LINE.tenant / "holds"
+    folder.mkdir()
+    (folder / "p-2-wear.json").write_text("{")
+    with pytest.raises(QueryError, match="place it again"):
+        clean(store, LINE.tenant, NO_PINS, later(3))
+    assert count(store, "raw") == 4800
+
+
+def test_writer_and_removal_at_the_same_time(live, tmp_path):
+    """The historian's snapshot is from before the removal: it commits all the same, once."""
+    half = {stage: messages[: len(messages) // 2] for stage, messages in live.streams.messages.items()}
+    historian = keep(live, str(tmp_path), messages=half)
+    store = Store(str(tmp_path))
+    before = count(store, "raw")
+    clean(store, LINE.tenant, NO_PINS, later(3))
+    assert before > 0 == count(store, "raw")
+    for stage, messages in live.streams.messages.items():
+        for message in messages[len(half[stage]) :]:
+            message.add_to(historian)
+    historian.commit()
+    assert count(store, "raw") == 4800 - before
+
+
+def test_commit_between_snapshot_and_removal(store, monkeypatch):
+    """Another process commits to the same day while it is removed: what it brought goes another time, if at all."""
+    opened = Store.open
+    path = store.path(LINE.tenant, "raw")
+    once = []
+
+    def open_and_write(self, tenant, table):
+        found = opened(self, tenant, table)
+        if table == "raw" and cleaning and not once:
+            once.append(True)
+            write_deltalake(path, DeltaTable(path).to_pyarrow_table().slice(0, 5), mode="append")
+        return found
+
+    cleaning = False
+    parts = look(store, LINE.tenant, NO_PINS, later(3)).expired
+    monkeypatch.setattr(Store, "open", open_and_write)
+    cleaning = True
+    cleaner._remove(store, LINE.tenant, "raw", parts)
+    assert once
+    assert count(store, "raw") == 0
+
+
+def test_files_outlive_their_rows_by_a_day(store, monkeypatch):
+    """A reader that has a snapshot open goes on reading; a running writer's file is left alone, however old."""
+    path = Path(store.path(LINE.tenant, "raw"))
+    reader = store.dataset(LINE.tenant, "raw")
+    writers = next(path.rglob("*.parquet")).with_name("part-00000-of-a-running-writer.parquet")
+    shutil.copy(next(path.rglob("*.parquet")), writers)
+    os.utime(writers, (time.time() - 90 * 86_400,) * 2)
+    for file in path.rglob("*.parquet"):
+        os.utime(file, (time.time() - 90 * 86_400,) * 2)
+    assert clean(store, LINE.tenant, NO_PINS, later(3)).files == 0
+    assert reader.to_table().num_rows == 4800
+    DeltaTable(path).create_checkpoint()
+    monkeypatch.setattr(cleaner, "UNREFERENCED_HOURS", 0)
+    files = clean(store, LINE.tenant, NO_PINS, later(3)).files
+    assert files > 0
+    assert [file.name for file in path.rglob("part-*.parquet")] == [writers.name]
+    assert count(store, "raw") == 0
+    assert count(store, "features") > 0
+
+
+def test_replay_knows_that_days_are_gone(live, tmp_path):
+    """The first days are kept for an alert, and the ones behind them are not: no difference, but a note."""
+    tables = str(tmp_path)
+    keep(live, tables)
+    number = live.streams.messages[Stage.TELEMETRY][90].sequence
+    day = 19_675  # of the line's start
+    assert day == START // DAY_NS
+
+    def moved(rows):
+        days = [day + (n > number - 40) for n in rows["block_sequence"].to_pylist()]
+        return rows.set_column(rows.column_names.index("day"), "day", pa.array(days, pa.int32()).cast(pa.date32()))
+
+    rewrite(tables, "raw", moved)
+    store = Store(tables)
+    parts = [part for part in look(store, LINE.tenant, NO_PINS, later(3)).expired if part.day == day + 1]
+    cleaner._write_down(store, LINE.tenant, parts, NO_PINS, later(3))
+    cleaner._remove(store, LINE.tenant, "raw", parts)
+    found = replay(tables, LINE.tenant, the_alert(tables))
+    assert [hop.name for hop in found.hops] == ["features", "scores", "events"], "the removed day is behind the alert"
+    rewrite(tables, "removed", lambda rows: rows.set_column(2, "day", [[parts[0].date - timedelta(days=1)]]))
+    found = replay(tables, LINE.tenant, the_alert(tables))
+    assert found.same
+    assert [hop.name for hop in found.hops] == ["scores", "events"]
+    assert "Retention has removed 1 days of telemetry" in found.notes[0]
+
+
+def test_historian_without_retention_keeps_everything(store, live):
+    del live
+    historian = Historian(store.root, _config(None))
+    assert historian.clean(later(9000)) is None
+    assert count(store, "raw") == 4800
+
+
+def test_historian_says_what_hinders_it(store):
+    shutil.rmtree(Path(store.root) / LINE.tenant / "holds", ignore_errors=True)
+    (Path(store.root) / LINE.tenant / "holds").mkdir()
+    (Path(store.root) / LINE.tenant / "holds" / "x.json").write_text("")
+    with pytest.raises(StoreError, match="Cannot remove what is past its age"):
+        Historian(store.root, _config(NO_PINS)).clean(later(3))
+
+
+def _config(retention):
+    return StoreConfig(tenant=LINE.tenant, lines=[], commit_every_ns=SECOND, commit_rows=10, retention=retention)
