@@ -90,7 +90,7 @@ async def test_second_start_goes_on_from_the_stored_state(station, ups):
     simulator = station.simulator()
     try:
         first = ups()
-        first.wait(first.fresh, 30, "data of all twins")
+        first.wait(first.fresh, 60, "data of all twins")
         before = await positions(first)
         assert first.end(signal.SIGINT) == 0, first.tail()
         second = ups()

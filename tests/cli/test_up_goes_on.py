@@ -21,7 +21,7 @@ def up(tmp_path_factory):
     simulator = station.simulator()
     up = Up(station)
     try:
-        up.wait(up.fresh, 30, "data of all twins")
+        up.wait(up.fresh, 60, "data of all twins")
         yield up
     finally:
         up.close()
