@@ -30,6 +30,7 @@ check: $(INSTALLED) ## Format, lint, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m wheeltapper_api.generate --check
+	$(BIN)/python -m wheeltapper_workers.runtime.metrics_page --check
 
 format: $(INSTALLED) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format .
@@ -42,8 +43,9 @@ bench: $(INSTALLED) ## The benchmarks, one JSON line each, and docs/performance.
 chaos: $(INSTALLED) ## Kill and stop the line at random, 200 times; it has to be exact (options: SEED=7 ARGS="--kills 20 --runs 1")
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(ARGS)
 
-generate: $(INSTALLED) ## Write crds/*.yaml anew from the kinds
+generate: $(INSTALLED) ## Write anew what is made from the code: CRDs, schemas, pages of the library and of the metrics
 	$(BIN)/python -m wheeltapper_api.generate
+	$(BIN)/python -m wheeltapper_workers.runtime.metrics_page
 
 lock: $(INSTALLED) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/pip install --quiet uv

@@ -27,8 +27,12 @@ BENCHMARKS: Final = {
     "latency": "latency",
     "instrumentation": "instrumentation",
     "footprint": "footprint",
+    "soak": "soak",
     "skab": "skab_line",
 }
+
+LONG: Final = ("soak",)
+"""Run only where they are named."""
 
 
 def main() -> int:
@@ -39,7 +43,7 @@ def main() -> int:
         _tell(f"Wrote {PAGE.name} from {len(list(RESULTS.glob('*.json')))} results")
         return 0
     failed = 0
-    for name in options.names or BENCHMARKS:
+    for name in options.names or [name for name in BENCHMARKS if name not in LONG]:
         try:
             document = measure(name, Options(quick=options.quick, repeat=options.repeat))
         except CannotRunError as error:
@@ -50,8 +54,7 @@ def main() -> int:
         else:
             _print(document, options.output)
             if not options.quick:
-                RESULTS.mkdir(exist_ok=True)
-                (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+                keep(name, document)
     return 1 if failed else 0
 
 
@@ -61,6 +64,12 @@ def measure(name: str, options: Options) -> dict[str, Any]:
     surroundings = machine.Surroundings()
     result: Result = module.run(options)
     return result.document(surroundings)
+
+
+def keep(name: str, document: dict[str, Any]) -> None:
+    """Keep a result for the page."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _arguments() -> argparse.Namespace:

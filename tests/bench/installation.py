@@ -50,12 +50,12 @@ def resources(
     addresses
         How the signals ``s0``, ``s1`` ... are addressed, by tag.
     pipeline
-        What differs from the usual: ``every``, ``window``, ``limit``, ``hold``.
+        What differs from the usual: ``every``, ``window``, ``limit``, ``hold``, and the tenant's ``storage``.
     """
-    given = {"every": "1s", "window": "2s", "limit": LIMIT, "hold": "5s"} | pipeline
+    given = {"every": "1s", "window": "2s", "limit": LIMIT, "hold": "5s", "storage": "20Gi"} | pipeline
     interval = f"{schedule.period_ns // 10**6}ms"
     own = {"namespace": TENANT}
-    limits = {"twins": 5000, "signals": 50000, "samplesPerSecond": 200000, "storage": "20Gi"}
+    limits = {"twins": 5000, "signals": 50000, "samplesPerSecond": 200000, "storage": given["storage"]}
     return [
         _kind("TenantPolicy", {"name": TENANT}, title="Works", limits=limits, library={"failureModels": []}),
         _kind(

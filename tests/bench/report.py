@@ -30,6 +30,9 @@ _ABOUT: Final[Mapping[str, str]] = {
     "compile": "What an edit of one file costs while everything runs.",
     "decode": "What a collector does first. The peer makes half a dozen objects of a sample, ours columns of a "
     "message. *Mixed* is the worst case: no two neighbours of one type.",
+    "storage": "Blocks as a collector publishes them, through the historian into a Delta table in a folder, merged as "
+    "the day after, and asked from nothing: neither side has anything open. DuckDB gets all rows at once, sorted by "
+    "series, and writes one file. Every row has 21 columns, what traces it back to its block among them.",
     "opcua": "All workers as `wheeltapper up` starts them, with a real NATS server and Delta tables, and a source of "
     "pre-encoded notifications that takes next to nothing. *Steady* is a fixed rate, with the CPU of everything until "
     "the last sample and score are in the tables. *Floods* are as fast as the collector asks. The peer only counts: "
@@ -41,6 +44,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     "instrumentation": "Spans are always made, since their ids are part of an alert's lineage; this is the cost of "
     "sending them to an OpenTelemetry collector. Each turn has a run with and one without, in changing order; the goal "
     "counts as met or missed only if the whole 95 % interval of the median of the turns says so.",
+    "soak": "Hours of a plant, one after the other as fast as they are stored and scored, through "
+    "all workers, a real NATS server and Delta tables. What has been warmed up should not grow.",
     "footprint": "The example's four pumps after learning from a simulated day, as `wheeltapper demo` does.",
     "skab": "Not a matter of speed: detection on recordings of a real rig, see [skab.md](skab.md). "
     "J is 1 - false alarms - missed alarms, as shares of rows.",

@@ -45,9 +45,9 @@ _SAME: Final = "SELECT count(*) AS n, bit_xor(hash({})) AS h FROM {}"
 
 def run(options: Options) -> Result:
     """Rows a second until they are safe, for noise; bytes and reading are goals of their own."""
-    ticks = 864 if options.quick else 8640
+    ticks = 864 if options.quick else 8640  # a day; of the kinds that are only weighed and not read, a quarter
     with tempfile.TemporaryDirectory(prefix="wheeltapper-storage-") as folder:
-        found = {kind: _Kind(Path(folder) / kind, kind, ticks) for kind in _KINDS}
+        found = {kind: _Kind(Path(folder) / kind, kind, ticks // (1 if kind == "noise" else 4)) for kind in _KINDS}
         for one in found.values():
             one.write()
         noise = found["noise"]

@@ -57,6 +57,23 @@ def test_a_small_tenant_has_two_processes_and_one_for_each_connection():
     }
 
 
+def test_tables_elsewhere_are_known_to_the_store_alone():
+    storage = {"url": "s3://plant-data/tables", "endpoint": "https://s3.riverside", "credentialsRef": "tables-key"}
+
+    def edit(document):
+        if document["kind"] == "TenantPolicy":
+            document["spec"]["storage"] = storage
+        return document
+
+    tenant = only(compile_plan(resources(edit)))
+    places = {config.worker: config.store and config.store.place for config in tenant.configs}
+    place = places.pop("northwater-store")
+    assert (place.url, place.endpoint, place.secret) == ("s3://plant-data/tables", "https://s3.riverside", "tables-key")
+    assert set(places.values()) == {None}
+    mounted = {m["metadata"]["name"]: m["spec"]["template"]["spec"]["volumes"] for m in tenant.manifests}
+    assert [name for name, volumes in mounted.items() if "tables-key" in str(volumes)] == ["northwater-store"]
+
+
 def test_a_large_plant_has_a_process_a_role():
     twins = [r for r in resources() if isinstance(r, AssetTwin)]
     template = twins[0].model_dump(mode="json", exclude_none=True)

@@ -7,6 +7,7 @@ import re
 import subprocess
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import onnx
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -177,13 +178,13 @@ def test_what_a_source_did_not_deliver_is_told(live, tmp_path):
     historian = keep(live, tables)
     since = START + 600 * SECOND
     columns = {
-        "asset": encode_names(["p-2"], [0, 0]),
-        "signal": encode_names(["vibration"], [0, 0]),
-        "since": encode_times([since, since]),
-        "until": encode_times([since + SECOND, since + 2 * SECOND]),
-        "cause": encode_names(["the connection broke", "the <server> was restarted"], [0, 1]),
-        "recovered": [True, False],
-        "samples": [1, 0],
+        "asset": encode_names(["p-2"], np.zeros(2, int)),
+        "signal": encode_names(["vibration"], np.zeros(2, int)),
+        "since": encode_times(np.array([since, since])),
+        "until": encode_times(since + SECOND * np.array([1, 2])),
+        "cause": encode_names(["the connection broke", "the <server> was restarted"], np.arange(2)),
+        "recovered": np.array([True, False]),
+        "samples": np.array([1, 0], np.uint32),
     }
     subject = LINE.subject(Stage.GAPS, "scada")
     assert historian.add(Stage.GAPS, 1, START, subject, to_bytes(make_batch(Stage.GAPS, columns))) is None

@@ -247,7 +247,8 @@ from wheeltapper_workers.history import historian as module
 from wheeltapper_workers.history.historian import Historian, StoreError
 module.COMPACT_FILES = 3
 historian = Historian(sys.argv[1], STORE, storage_options=json.loads(sys.argv[2]))
-for message in telemetry(3000):
+position = historian.positions()["TELEMETRY"]
+for message in telemetry(1500)[position:]:
     message.add_to(historian)
     try:
         historian.commit()
@@ -262,7 +263,7 @@ def test_writer_stopped_anywhere_while_another_writes_and_sweeps(tables):
     """Stopped at any point of a commit or merge and woken later, it changes nothing that the other one has done."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", CHILD, tables.root, json.dumps(tables.options)]
-    other, messages, chance = tables.historian(STORE), telemetry(3000), random.Random(7)
+    other, messages, chance = tables.historian(STORE), telemetry(1500), random.Random(7)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         try:
             done = int(child.stdout.readline())
@@ -284,3 +285,22 @@ def test_writer_stopped_anywhere_while_another_writes_and_sweeps(tables):
     found = dict(zip(counts["block_sequence"], counts["count_all"], strict=True))
     assert len(found) >= done, "what was said to be stored is stored"
     assert found == dict.fromkeys(range(1, len(found) + 1), 60)
+
+
+def test_what_killed_writers_leave_behind_is_swept_away(tables):
+    """Killed while it writes, commits, makes a checkpoint or merges; in the end only needed files are left."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", CHILD, tables.root, json.dumps(tables.options)]
+    chance, done = random.Random(11), 0
+    for _ in range(3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+            for _ in range(chance.randrange(4, 9)):
+                done = max(done, int(child.stdout.readline()))
+            time.sleep(chance.random() * 0.15)
+            child.kill()
+    before = rows_of(tables)
+    sweep(tables.store, TENANT, "raw", module._writers("raw"), kept_hours=0)
+    assert present(tables) == set(names(tables))
+    assert rows_of(tables) == before
+    assert len(before) >= done * 60
+    assert len(set(before)) == len(before)

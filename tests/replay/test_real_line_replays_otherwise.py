@@ -11,7 +11,7 @@ from tests.support.station import Station, documents
 SPEED = 20.0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_alert_of_real_processes(tmp_path):
     station = Station(tmp_path)
     station.edit("plant.yaml", "maxAhead: 1m", "maxAhead: 30d")  # the plant's clock runs ahead of ours
@@ -36,3 +36,20 @@ def test_alert_of_real_processes(tmp_path):
     assert told["notes"] == []
     assert told["rows"] > 3_000_000
     assert all(hop["rows"] == hop["equal"] > 0 for hop in told["hops"])
+    evidence_is_small_and_sound(station, alert)
+
+
+def evidence_is_small_and_sound(station: Station, alert: str) -> None:
+    """An hour of three million samples is written, and computed again elsewhere from the states before it."""
+    folder = station.state.parent / "evidence"
+    arguments = (alert, "--state", str(station.state), "--to", str(folder), "--output", "json")
+    written = station.run("evidence", *arguments, timeout=120)
+    assert written.returncode == 0, written.stdout + written.stderr
+    told = json.loads(written.stdout)
+    assert told["firstBlock"] > 0
+    assert told["rows"]["raw"] < told["replay"]["rows"] / 2
+    checked = station.run("evidence", "verify", str(folder), "--fingerprint", told["fingerprint"], "--output", "json")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    replay = json.loads(checked.stdout)["replay"]
+    assert replay["exact"]
+    assert all(hop["rows"] == hop["equal"] > 0 for hop in replay["hops"])

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from tests.features.test_burst_is_measured_wrong import config as burst_config
 from tests.features.test_burst_is_measured_wrong import speeds, waves
@@ -21,7 +21,7 @@ from wheeltapper_workers.history.again import Runner
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.replay import replay
 from wheeltapper_workers.history.stored_telemetry import telemetry_in_order
-from wheeltapper_workers.history.tables import TABLES, Store
+from wheeltapper_workers.history.tables import PARTITIONS, TABLES, Store
 from wheeltapper_workers.history.told import told
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 
@@ -80,6 +80,25 @@ def plain(batch):
     """Columns as they compare: names instead of codes."""
     columns = [c.cast(pa.string()) if pa.types.is_dictionary(c.type) else c for c in batch.columns]
     return pa.table(columns, names=batch.schema.names)
+
+
+def test_what_only_one_of_two_files_has_comes_back(tmp_path):
+    """A column that is plain in a file is not read from it; each block lies in both, and in one none is plain."""
+    samples = faulty(seconds=100, fault_at=100)
+    odd = samples.asset == 1
+    samples.quality = np.where(odd, Quality.UNCERTAIN, 0).astype(np.uint16)
+    samples.received = samples.time + np.where(odd, 20_000_007, 20_000_000)
+    live = run(samples)
+    messages = live.streams.messages[Stage.TELEMETRY]
+    keep(live, str(tmp_path), messages={Stage.TELEMETRY: messages})
+    path = Store(str(tmp_path)).path(LINE.tenant, "raw")
+    rows = DeltaTable(path).to_pyarrow_table()
+    for mode, one in (("overwrite", pc.equal(rows["quality"], 0)), ("append", pc.greater(rows["quality"], 0))):
+        write_deltalake(path, rows.filter(one), mode=mode, partition_by=list(PARTITIONS))
+    found = [block.batch for block in telemetry_in_order(Store(str(tmp_path)), LINE)]
+    published = [from_bytes(one.payload, Stage.TELEMETRY) for one in messages if one.payload]
+    assert [plain(batch) for batch in found] == [plain(batch) for batch in published]
+    assert {flag for batch in found for flag in batch.column("quality").to_pylist()} == {0, int(Quality.UNCERTAIN)}
 
 
 def test_blocks_come_back_as_they_were_published(live, tmp_path):

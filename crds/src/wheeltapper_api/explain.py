@@ -26,6 +26,12 @@ PATTERN_WORDS: Final = {
     r"^[A-Za-z0-9_.-]+$": ("a tag", "letters, digits, dots, dashes and underscores, such as P-101"),
     r"^opc\.tcp://[^\s]+$": ("an OPC UA endpoint", "a URL such as opc.tcp://scada:4840"),
     r"^mqtts?://[^\s]+$": ("a broker's URL", "a URL such as mqtts://broker:8883"),
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*$": (
+        "a bucket's URL",
+        "bucket and prefix, such as s3://plant-data/tables",
+    ),
+    r"^https?://[^\s/@?#]+$": ("a server's URL", "scheme, host and port, such as https://s3.example.com:9000"),
+    r"^[a-z0-9-]+$": ("a region", "lower-case letters, digits and dashes, such as eu-central-1"),
     r"^[A-Za-z0-9.:-]+$": ("a host", "a host name or address, such as plc-3.example.net"),
     r"^[A-Za-z0-9_+/-]+$": ("a time zone", "an IANA name, such as Europe/Amsterdam"),
 }

@@ -24,8 +24,8 @@ from wheeltapper_api.fields import Model
 from wheeltapper_api.plan import TenantPlan
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Stage
 from wheeltapper_cli.errors import CommandError, InvalidInputError
-from wheeltapper_cli.get import OUTPUT
 from wheeltapper_cli.installation import STATE, access_of_running
+from wheeltapper_cli.options import OUTPUT
 from wheeltapper_edge.command import SubstrateError
 from wheeltapper_edge.snapshots import restore_stream, save_stream
 from wheeltapper_edge.substrates.processes import ProcessSubstrate
@@ -48,6 +48,7 @@ _STREAMS: Final = (
     f"KV_{STATUS_BUCKET}",
 )
 """Against the flow; then the gaps, entered before the samples behind them, and the configs, told before their ticks."""
+_OF_THE_SEAL: Final = ("layout", "files", "fingerprint")
 _CHECKPOINTS: Final = "*/checkpoints/*.checkpoint*"
 _FRESH: Final = ".new"
 """What a checkpoint is called while it is written."""
@@ -73,7 +74,7 @@ class Backup(Model):
 def backup(state: Path, output: str, target: Path) -> None:
     """Copy an installation into a folder: streams, buckets, tables and checkpoints, so that they fit together.
 
-    It may go on running: what is published after its moment is in the next backup. Passwords are not copied.
+    It may go on running: what is published after its moment is in the next backup. Secrets are not copied.
 
     \b
     Examples:
@@ -107,7 +108,7 @@ def backup(state: Path, output: str, target: Path) -> None:
 def restore(source: Path, state: Path, output: str) -> None:
     """Make an installation of the backup in the folder SOURCE, in an empty state folder; then start it with up.
 
-    Every file is checked first. Passwords are made anew.
+    Every file is checked first. The backbone's passwords are made anew; put the secrets of connections back yourself.
 
     \b
     Examples:
@@ -194,9 +195,7 @@ def _read(source: Path) -> Backup:
     if wrong := broken(source):
         shown = "\n".join(f"  {one}" for one in wrong[:20])
         raise InvalidInputError(f"This backup is not what was written; take another one:\n{shown}")
-    return Backup.model_validate(
-        {name: document[name] for name in (f.alias or n for n, f in Backup.model_fields.items())}
-    )
+    return Backup.model_validate({name: said for name, said in document.items() if name not in _OF_THE_SEAL})
 
 
 @asynccontextmanager

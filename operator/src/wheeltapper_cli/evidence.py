@@ -13,8 +13,8 @@ import click
 
 from wheeltapper_api.fields import duration_ns
 from wheeltapper_cli.errors import CommandError, InvalidInputError
-from wheeltapper_cli.get import OUTPUT, TENANT
 from wheeltapper_cli.installation import STATE
+from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import folder as tables_folder
 from wheeltapper_cli.replay import progress_lines, what_differs
 from wheeltapper_workers.history.evidence import Evidence, export_evidence

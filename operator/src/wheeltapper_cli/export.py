@@ -10,8 +10,8 @@ import click
 
 from wheeltapper_api.wire import Stage
 from wheeltapper_cli.errors import CommandError, InvalidInputError
-from wheeltapper_cli.get import OUTPUT, TENANT
 from wheeltapper_cli.installation import STATE
+from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import folder as tables_folder
 from wheeltapper_cli.replay import moment
 from wheeltapper_workers.history.export import FORMATS, Wanted

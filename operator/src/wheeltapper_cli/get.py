@@ -7,7 +7,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import pyarrow as pa
@@ -17,7 +17,9 @@ from rich.table import Table
 from wheeltapper_api.wire import STATUS_BUCKET, Alert
 from wheeltapper_cli import live, view
 from wheeltapper_cli.errors import InvalidInputError
+from wheeltapper_cli.get_workers import get_workers
 from wheeltapper_cli.installation import STATE, access_of_running
+from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import Place, explained, place, tenants
 from wheeltapper_cli.reporters import twin_table
 from wheeltapper_cli.view import TwinRow
@@ -27,13 +29,13 @@ from wheeltapper_workers.history.trace import trace as trace_alert
 from wheeltapper_workers.history.trace_text import render_text
 from wheeltapper_workers.runtime import jetstream
 
-OUTPUT: Final = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-TENANT: Final = click.option("--tenant", help="Where there is more than one.")
-
 
 @click.group()
 def get() -> None:
-    """Show twins or alerts."""
+    """Show twins, alerts or workers."""
+
+
+get.add_command(get_workers)
 
 
 @get.command()

@@ -20,8 +20,8 @@ from wheeltapper_api.kinds.failuremodel import Clear, SeverityBand
 from wheeltapper_api.load import load
 from wheeltapper_api.parsing import DocumentError
 from wheeltapper_cli.errors import InvalidInputError
-from wheeltapper_cli.get import OUTPUT, TENANT
 from wheeltapper_cli.installation import STATE
+from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import Place, explained, place
 from wheeltapper_operator.compile.lines import model_config
 from wheeltapper_workers.history.compare import Difference

@@ -14,8 +14,8 @@ from deltalake.exceptions import DeltaError
 from wheeltapper_api.config import RetentionConfig
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.files import PATHS, load_valid
-from wheeltapper_cli.get import OUTPUT
 from wheeltapper_cli.installation import STATE
+from wheeltapper_cli.options import OUTPUT
 from wheeltapper_operator.compile import compile_plan
 from wheeltapper_workers.history.cleaner import clean, look
 from wheeltapper_workers.history.query import QueryError, open_store

@@ -10,6 +10,7 @@ from typing import Any
 from wheeltapper_api.config import AssetConfig, WorkerConfig
 from wheeltapper_api.fields import duration_text
 from wheeltapper_api.wire import SEVERITIES, Alert, Line
+from wheeltapper_cli.view_workers import new_words
 
 Documents = Mapping[str, Mapping[str, Any]]
 
@@ -91,7 +92,7 @@ def problems(documents: Documents) -> list[str]:
             found.extend(problem["message"] for problem in part.get("problems", []) if isinstance(problem, dict))
             if part.get("problem"):
                 found.append(part["problem"])
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *new_words(documents, found)]))
 
 
 def _row(tenant: str, plant: str, asset: AssetConfig) -> TwinRow:

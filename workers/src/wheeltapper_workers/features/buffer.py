@@ -124,6 +124,8 @@ class Buffer:
         """Series that may hold samples no feature may use."""
         self._ordered = np.ones(len(capacity), np.bool_)
         """Series whose block sequences and receive times grow with their times, too."""
+        self._zero = {"ordinal", "quality"}
+        """Columns in which there is nothing else in any place, so that zeros need not be written to them."""
         self._waiting: list[Samples] = []
         self._waiting_samples = 0
         self._allocate(np.maximum(capacity, _LEAST_CAPACITY))
@@ -311,7 +313,7 @@ class Buffer:
             capacities[grown] = capacity
             self._allocate(capacities)
         target, _ = self._places(series)
-        for name in _STORED:
+        for name in self._written():
             self._columns[name][target] = columns[name][places]
         self._dirty[series] = False
         self._dirty[of[self._columns["quality"][target] & UNUSABLE != 0]] = True
@@ -320,12 +322,19 @@ class Buffer:
         self._capacity = capacity
         self._base = np.cumsum(capacity) - capacity
         total = int(capacity.sum())
-        self._columns: dict[str, Any] = {name: np.empty(total, _COLUMNS[name]) for name in _STORED}
+        self._columns: dict[str, Any] = {
+            name: np.zeros(total, _COLUMNS[name]) if name in self._zero else np.empty(total, _COLUMNS[name])
+            for name in _STORED
+        }
 
     def _write(self, places: I64, samples: Samples) -> None:
-        for name in _STORED:
+        self._zero = {name for name in self._zero if not getattr(samples, name).any()}
+        for name in self._written():
             self._columns[name][places] = getattr(samples, name)
         self._dirty[samples.series[samples.quality & UNUSABLE != 0]] = True
+
+    def _written(self) -> list[str]:
+        return [name for name in _STORED if name not in self._zero]
 
 
 def _by_series(series: I64) -> I64 | None:

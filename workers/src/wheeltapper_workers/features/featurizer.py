@@ -256,7 +256,8 @@ class FeaturizeStep:
         late = arrived.before(next_end - self.layout.pipeline.every_ns)
         late_count = state.late.copy()
         np.add.at(late_count, arrived.asset[late], 1)
-        received = np.maximum(state.received, arrived.newest_receipt)
+        # The newest block counts, whatever the clock said before it was set.
+        received = np.where(arrived.newest_receipt == NEVER, state.received, arrived.newest_receipt)
         kept = np.flatnonzero(arrived.believed & ~late)
         waiting = state.bursts
         if len(bursts):

@@ -58,6 +58,8 @@ class Recorder:
     def __init__(self, client: Client, root: str, config: StoreConfig, secrets: Path) -> None:
         self._client, self._tenant, self._config = client, config.tenant, config
         self._root, self._secrets = root, secrets
+        self._place = config.place
+        """Where the tables are that are open; the config may be ahead of it."""
         self._historian = Historian(root, config)
         self._moved = asyncio.Event()
         self._read: dict[str, ReadUpTo] = {}
@@ -79,7 +81,7 @@ class Recorder:
         """Follow new lines and limits, and another place of the tables."""
         if config.store is None:
             return
-        if config.store.place != self._config.place:
+        if config.store.place != self._place:
             self._moved.set()
         self._config = config.store
         self._historian.configure(config.store)
@@ -99,6 +101,7 @@ class Recorder:
                 await asyncio.gather(work, moved, return_exceptions=True)
             await self._commit()  # what is not stored there is read again, since the new tables have nothing yet
             self._moved.clear()
+            self._place = self._config.place
             self._historian = Historian(self._root, self._config)
 
     async def stop(self) -> None:
@@ -138,11 +141,11 @@ class Recorder:
         self._lost = sum(gap.count for gap in self._historian.gaps())
 
     def _store(self) -> Store:
-        return open_place(self._root, self._config.place, self._secrets)
+        return open_place(self._root, self._place, self._secrets)
 
     @property
     def _url(self) -> str:
-        return self._config.place.url if self._config.place else self._root
+        return self._place.url if self._place else self._root
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -163,9 +166,8 @@ class Recorder:
                 while True:
                     messages = await reader.read(_READ_LIMIT)
                     # Behind a new connection there may be a server that has lost what was written last.
-                    if (not messages or self._client.stats["reconnects"] != connections) and not await self._same(
-                        stage
-                    ):
+                    fresh = self._client.stats["reconnects"] != connections
+                    if (fresh or not messages) and not await self._same(stage):
                         break
                     connections = self._client.stats["reconnects"]
                     await self._add(stage, messages)

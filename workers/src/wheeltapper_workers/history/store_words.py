@@ -52,7 +52,7 @@ _KNOWN: Final = (
     ("Read-only file system", "the disk is read-only. Mount it for writing"),
     ("timed out", f"the server does not answer in time. Check it and the network, or correct {_ENDPOINT}"),
     ("error sending request", f"the server cannot be reached. Check it and the network, or correct {_ENDPOINT}"),
-    ("Server returned non-2xx", "the server has an error of its own. See its log"),
+    ("Server returned non-2xx", "the server has an error of its own, such as a full disk. See its log"),
 )
 
 

@@ -7,7 +7,7 @@ before the next one's lowest block is complete.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -34,6 +34,24 @@ class Group:
     fragment: pads.ParquetFileFragment
     number: int
     lowest: int
+
+    def alike(self, columns: Collection[str]) -> dict[str, int | None]:
+        """Columns that need not be read: all rows have one whole number, or null, by the file's statistics.
+
+        Of texts and floating-point numbers statistics do not tell that much: they are cut short, and pass over NaN.
+        """
+        metadata = self.fragment.metadata.row_group(self.number)
+        found: dict[str, int | None] = {}
+        for position in range(metadata.num_columns):
+            chunk = metadata.column(position)
+            name, told = chunk.path_in_schema.partition(".")[0], chunk.statistics
+            if name not in columns or told is None or not told.has_null_count:
+                continue
+            if told.null_count == chunk.num_values:
+                found[name] = None
+            elif told.null_count == 0 and isinstance(told.min, int) and told.min == told.max:
+                found[name] = told.min
+        return found
 
     def read(self, columns: Sequence[str] | None, dictionaries: Sequence[str] = ()) -> pa.Table:
         """Rows; text columns that are named come dictionary-encoded."""

@@ -1,7 +1,8 @@
 """Stored telemetry as the blocks it came in, fast enough to be read again a few hundred times faster than it came.
 
 A row group becomes flat columns once. Which of its rows belong to the blocks that are complete is a list of positions,
-and each block's rows are written straight to their places: no row is sorted, and none is copied more than once.
+and each block's rows are written straight to their places: no row is sorted, and none is copied more than once. What is
+rare, such as flags of quality, is only read where there is any.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 
 from wheeltapper_api.wire import Line, Stage
 from wheeltapper_workers.history.rows import block_of
-from wheeltapper_workers.history.stored import ahead, groups_of
+from wheeltapper_workers.history.stored import Group, ahead, groups_of
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.runtime import blocks
 from wheeltapper_workers.runtime.blocks import Block
@@ -37,6 +38,13 @@ _COLUMNS: Final = (
     *("block_sequence", "block_row", "sample_rate", "samples", *_NAMES, *_NUMBERS),
     *(f"{name}_{part}" for name in _TIMES for part in ("time", "nanos")),
 )
+_BURSTS: Final = frozenset({"sample_rate", "samples"})
+_PLAIN: Final[dict[str, int | None]] = {
+    **dict.fromkeys(("ordinal", "quality", "status", "source_nanos", "received_nanos"), 0),
+    **dict.fromkeys(("text", *_BURSTS)),
+}
+"""What these columns mostly hold and nothing else."""
+_NO_NAME: Final = -1
 _SPARSE: Final = 8
 """A range of sequences this many times wider than its rows is not counted through one by one."""
 
@@ -100,10 +108,10 @@ class _Reader:
         waiting: list[_Part] = []
         bursts: list[pa.Table] = []
         for group, following in zip(groups, [*groups[1:], None], strict=True):
-            table = group.read(_COLUMNS, _NAMES)
+            table = group.read(_needed(group), _NAMES)
             if last is not None:
                 table = table.filter(pc.less_equal(table["block_sequence"], last)) if _beyond(table, last) else table
-            if table["sample_rate"].null_count < table.num_rows:
+            if "sample_rate" in table.column_names:
                 of_bursts = table["sample_rate"].is_valid()
                 bursts.append(table.filter(of_bursts))
                 table = table.filter(pc.invert(of_bursts))
@@ -117,26 +125,27 @@ class _Reader:
                 yield self._chunk(ready, ready_bursts)
 
     def _part(self, table: pa.Table) -> _Part:
-        """Columns of a row group without what is only needed for bursts."""
+        """Columns of a row group without what is only needed for bursts; those that are plain are not among them."""
+        there = set(table.column_names)
         columns: dict[str, Array] = {name: np.asarray(table[name]) for name in ("block_sequence", "block_row")}
-        for name in _NAMES:
-            columns[name] = self._numbered(table, name)
-        for name, dtype in _NUMBERS.items():
-            columns[name] = np.asarray(table[name]).astype(dtype, copy=False)
+        columns |= {name: self._numbered(table, name) for name in _NAMES if name in there}
+        for name in there & _NUMBERS.keys():
+            columns[name] = np.asarray(table[name]).astype(_NUMBERS[name], copy=False)
         for name in _TIMES:
-            time = np.asarray(table[f"{name}_time"].combine_chunks().view(pa.int64())) * 1000
-            columns[name] = time + np.asarray(table[f"{name}_nanos"])
+            columns[name] = np.asarray(table[f"{name}_time"].combine_chunks().view(pa.int64())) * 1000
+            if f"{name}_nanos" in there:
+                columns[name] += np.asarray(table[f"{name}_nanos"])
         return _Part(columns, np.arange(table.num_rows))
 
     def _numbered(self, table: pa.Table, name: str) -> npt.NDArray[np.int32]:
         column = table[name].unify_dictionaries().combine_chunks()
         column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         if column.null_count == len(column):
-            return np.full(len(column), -1, np.int32)
+            return np.full(len(column), _NO_NAME, np.int32)
         codes = self._codes[name]
         lookup = [codes.setdefault(text, len(codes)) for text in column.dictionary.to_pylist()]
         indices = column.indices.fill_null(-1) if column.null_count else column.indices
-        found: npt.NDArray[np.int32] = np.array([*lookup, -1], np.int32)[np.asarray(indices)]
+        found: npt.NDArray[np.int32] = np.array([*lookup, _NO_NAME], np.int32)[np.asarray(indices)]
         return found
 
     def _chunk(self, parts: list[_Part], bursts: pa.Table) -> _Chunk:
@@ -148,29 +157,39 @@ class _Reader:
         numbers, counts, place = _places(sequence, row)
         bounds = np.cumsum([0, *(len(part.rows) for part in parts)])
 
-        def placed(name: str) -> Array:
-            column = np.empty(len(place), parts[0].columns[name].dtype)
+        def placed(name: str, dtype: Any, plain: int = 0) -> Array:
+            if not any(name in part.columns for part in parts):
+                return np.full(len(place), plain, dtype)
+            column = np.empty(len(place), dtype)
             for part, start, end in zip(parts, bounds[:-1], bounds[1:], strict=True):
-                column[place[start:end]] = part.columns[name][part.rows]
+                column[place[start:end]] = part.columns[name][part.rows] if name in part.columns else plain
             return column
 
-        columns: dict[str, Any] = {name: placed(name) for name in _NUMBERS}
-        columns |= {f"{name}_time": blocks.encode_times(placed(name)) for name in _TIMES}
-        columns |= {name: self._names(name, placed(name)) for name in _NAMES}
+        columns: dict[str, Any] = {name: placed(name, dtype) for name, dtype in _NUMBERS.items()}
+        columns |= {f"{name}_time": blocks.encode_times(placed(name, np.int64)) for name in _TIMES}
+        columns |= {name: self._names(name, placed(name, np.int32, _NO_NAME)) for name in _NAMES}
         return _Chunk(blocks.batch_of(blocks.SCHEMAS[Stage.TELEMETRY], columns), numbers, counts, bursts)
 
     def _names(self, name: str, codes: Array) -> pa.DictionaryArray:
         """Names of codes; of texts, which may be any number, only those that occur are listed."""
-        names = list(self._codes[name])
+        names, null = list(self._codes[name]), codes == _NO_NAME
         if name == "text":
+            if null.all():
+                return blocks.encode_names([], codes)
             used, inverse = np.unique(codes, return_inverse=True)
             names = [names[code] for code in used.tolist() if code >= 0]
             codes = inverse - np.count_nonzero(used < 0)
-        null = codes < 0
         return pa.DictionaryArray.from_arrays(
             pa.array(codes.astype(np.int32, copy=False), mask=null if null.any() else None),
             pa.array(names, pa.string()),
         )
+
+
+def _needed(group: Group) -> list[str]:
+    """Columns that tell more than that all rows are plain; of bursts all."""
+    alike = group.alike(_PLAIN)
+    plain = {name for name, value in alike.items() if value == _PLAIN[name]}
+    return [name for name in _COLUMNS if name not in plain] if plain >= _BURSTS else list(_COLUMNS)
 
 
 def _beyond(table: pa.Table, last: int) -> bool:

@@ -87,7 +87,7 @@ def _held_up(parts: Parts, machine: Machine, now_ns: int) -> Iterator[Verdict]:
         if part.get("held"):
             yield "False", c.STREAM_FULL if part.get("full") else c.BACKBONE_REFUSES, part["held"]
     for part in parts.values():
-        for stream in part.get("streams", {}).values():
+        for stream in reversed(part.get("streams", {}).values()):  # what fills the stream before it comes first
             if stream.get("problem"):
                 yield "False", c.STREAM_FULL, stream["problem"]
     for part in parts.values():

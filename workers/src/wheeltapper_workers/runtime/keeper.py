@@ -81,7 +81,7 @@ class Keeper:
         begin = keep_from(room, need)
         if begin is not None:
             await self._client.jetstream().purge_stream(stage.stream, seq=begin)
-            log.info("%s: made room up to message %d, which every reader has passed", stage.stream, begin - 1)
+            log.debug("%s: made room up to message %d, which every reader has passed", stage.stream, begin - 1)
             room = await self._room(stage)
         self._streams[stage.stream] = _document(room, need)
 
@@ -95,7 +95,7 @@ class Keeper:
             state.messages,
             state.bytes,
             max(config.max_bytes or 0, 0) or 2**63,
-            config.discard is DiscardPolicy.NEW,
+            config.discard == DiscardPolicy.NEW,
         )
 
 

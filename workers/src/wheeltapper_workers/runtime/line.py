@@ -25,7 +25,6 @@ from wheeltapper_api.wire import (
     HEADER_TICK,
     HEADER_TRACE,
     Line,
-    Quality,
     Stage,
 )
 from wheeltapper_workers.runtime import blocks, metrics, tracing
@@ -97,8 +96,7 @@ class LineRole:
         self._done = (0, -1)
         self._reader: StreamReader | None = None
         self._saved_ns = time.monotonic_ns()
-        self._saved_position = -1
-        self._needed = self._needed_before = 0
+        self._saved_position = self._saved_before = -1
         self._unsaved_output = 0
         self._unannounced = self._ahead = False
 
@@ -134,8 +132,7 @@ class LineRole:
         self._reader = StreamReader(
             self._client, self._source.stream, [self.line.filter(self._source)], position, on_missing=self._miss
         )
-        self.progress.position = self._saved_position = position
-        self._needed = self._needed_before = position
+        self.progress.position = self._saved_position = self._saved_before = position
         if await self._told(first=False) != line_generation(self._wanted):
             await self._announce()
 
@@ -179,12 +176,12 @@ class LineRole:
     def checkpoint(self, *, force: bool) -> None:
         """Save state and position if it is time, or in any case; an unchanged position is not saved twice.
 
-        A state that was stopped while its outputs were on their way is ahead of the position, and not saved.
+        A state that was stopped while its outputs were on their way is ahead of its position, and not saved.
         """
         now = time.monotonic_ns()
-        if self._ahead:
+        if self._ahead or self.progress.position == self._saved_position:
             return
-        if self.progress.position == self._saved_position or (not force and now - self._saved_ns < CHECKPOINT_NS):
+        if not force and now - self._saved_ns < CHECKPOINT_NS:
             return
         self._saved_ns = now
         snapshot = self._step.snapshot(self._state)
@@ -194,8 +191,7 @@ class LineRole:
             log.warning("%s: %s", self.name, problem)
         self.progress.problem = problem
         if not problem:
-            self._saved_position = checkpoint.position
-            self._needed_before, self._needed = self._needed, checkpoint.position
+            self._saved_before, self._saved_position = self._saved_position, checkpoint.position
             self._unsaved_output = 0
 
     def summary(self) -> dict[str, Any]:
@@ -212,7 +208,8 @@ class LineRole:
             "problem": self.progress.problem,
             "held": self._writer.held,
             "full": self._writer.full,
-            "needs": self._needs(),
+            "needs": {self._source.stream: self._saved_position},
+            "wants": self._wants(),
             "missed": self.progress.missed.document(),
             "blocks": self.progress.blocks,
             "bytes": self.progress.bytes,
@@ -222,14 +219,14 @@ class LineRole:
             "summary": self._step.summary(self._state) if self._state is not None else {},
         }
 
-    def _needs(self) -> dict[str, int]:
-        """Sequence of each stream behind which it has to be kept for a restart.
+    def _wants(self) -> dict[str, int]:
+        """Sequence of each stream behind which it is better kept, if there is room.
 
         The input from the checkpoint before the last on, which may be all that a damaged disk leaves; of the output
-        what was made since the last, by which it is known and not made twice.
+        what was made since the last one, by which it is known and not made twice.
         """
-        needs = {self._source.stream: min(self._needed_before, self._needed)}
-        return needs | ({self._writer.stream: self._unsaved_output - 1} if self._unsaved_output else {})
+        wants = {self._source.stream: self._saved_before}
+        return wants | ({self._writer.stream: self._unsaved_output - 1} if self._unsaved_output else {})
 
     def _unsaved_s(self) -> float:
         """Seconds for which the state has been ahead of the checkpoint."""
@@ -316,9 +313,7 @@ class LineRole:
     def _count(self, block: Block, message: Message) -> None:
         self.progress.blocks += 1
         self.progress.bytes += len(message.data)
-        newest_ns = _newest(block.batch, self._source)
-        if newest_ns is not None:
-            metrics.record_delay(self.role.value, self.line, newest_ns)
+        metrics.record_delay(self.role.value, self.line, self._source, block.batch)
 
     def _reconfigure(self, generation: str) -> None:
         if generation in ("", self._generation):
@@ -358,14 +353,6 @@ def read_item(stage: Stage, message: Message) -> Item:
         return Tick(stage.stream, message.sequence, int(tick), generation)
     batch = blocks.from_bytes(message.data, stage)
     return Block(stage.stream, message.sequence, batch, message.headers.get(HEADER_TRACE, ""), generation)
-
-
-def _newest(batch: pa.RecordBatch, stage: Stage) -> int | None:
-    """Newest time of a block's samples or windows; samples whose clock is not believed do not count."""
-    times = blocks.numbers(batch, "source_time" if stage is Stage.TELEMETRY else "window_end")
-    if stage is Stage.TELEMETRY:
-        times = times[blocks.numbers(batch, "quality") & int(Quality.CLOCK) == 0]
-    return int(times.max()) if len(times) else None
 
 
 def _parse_input(text: str) -> tuple[int, int]:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
+import pyarrow as pa
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from wheeltapper_api.wire import Line
+from wheeltapper_api.wire import Line, Quality, Stage
+from wheeltapper_workers.runtime.blocks import numbers
 from wheeltapper_workers.runtime.conditions import lag_ns
 
 Status = Mapping[str, Any]
@@ -115,17 +117,24 @@ def observe(meter: Meter, status: Callable[[], Status]) -> None:
             meter.create_observable_gauge(instrument.name, [callback], instrument.unit, instrument.meaning)
 
 
-def record_delay(stage: str, line: Line, event_ns: int) -> None:
-    """Record how long ago something was measured that a stage has just finished with."""
-    _delay.record(
-        max(0, time.time_ns() - event_ns) / 1e9,
-        {
-            "wheeltapper.stage": stage,
-            "wheeltapper.plant": line.plant,
-            "wheeltapper.class": line.asset_class,
-            "wheeltapper.shard": line.shard,
-        },
-    )
+def record_delay(role: str, line: Line, stage: Stage, batch: pa.RecordBatch) -> None:
+    """Record how long ago the newest of a block was measured that a role has just finished with.
+
+    Parameters
+    ----------
+    stage
+        Stream of the block. Of samples whose clock is not believed none counts.
+    """
+    times = numbers(batch, "source_time" if stage is Stage.TELEMETRY else "window_end")
+    if stage is Stage.TELEMETRY:
+        times = times[numbers(batch, "quality") & int(Quality.CLOCK) == 0]
+    if len(times):
+        attributes = {"wheeltapper.stage": role, **_of_line(line.plant, line.asset_class, line.shard)}
+        _delay.record(max(0, time.time_ns() - int(times.max())) / 1e9, attributes)
+
+
+def _of_line(plant: str, asset_class: str, shard: str) -> dict[str, str]:
+    return {"wheeltapper.plant": plant, "wheeltapper.class": asset_class, "wheeltapper.shard": shard}
 
 
 def _observed(name: str, status: Callable[[], Status], _: CallbackOptions) -> Iterable[Observation]:
@@ -162,12 +171,7 @@ def _of_stream(stream: Mapping[str, Any], attributes: dict[str, str]) -> Iterato
 def _attributes(part: Mapping[str, Any]) -> dict[str, str]:
     if "line" in part:
         line = part["line"]
-        return {
-            "wheeltapper.stage": part["role"],
-            "wheeltapper.plant": line["plant"],
-            "wheeltapper.class": line["assetClass"],
-            "wheeltapper.shard": line["shard"],
-        }
+        return {"wheeltapper.stage": part["role"], **_of_line(line["plant"], line["assetClass"], line["shard"])}
     if "connection" in part:
         return {
             "wheeltapper.stage": "collect",

@@ -14,6 +14,7 @@ LOW: Final = 0.6
 """A stream that holds its writers is trimmed when it is filled to the one share, down to the other: what has been read
 is kept as long as there is room, for whoever looks back."""
 _NEARLY_FULL: Final = 0.95
+_FEW: Final = 4
 STORE: Final = "store"
 """Key of the historian among the parts."""
 
@@ -38,6 +39,12 @@ class Room:
         """Share of its limit that it is filled to."""
         return self.bytes / self.max_bytes
 
+    @property
+    def pressed(self) -> bool:
+        """Whether its writers wait, or soon will: there is room for no more than a few messages."""
+        a_few = _FEW * self.bytes / max(self.messages, 1)
+        return self.max_bytes - self.bytes < max(a_few, (1 - _NEARLY_FULL) * self.max_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Needed:
@@ -47,8 +54,8 @@ class Needed:
     """Of the slowest reader."""
     by: str
     """Part that reads so slowly."""
-    written: int | None = None
-    """Of the writers, which know their own newest messages by them after a restart; None if they need none."""
+    wanted: int | None = None
+    """Behind which somebody would like to look after a failure; None if nobody would."""
 
 
 def needed(stage: Stage, lines: Iterable[Line], documents: Documents) -> Needed | None:
@@ -61,32 +68,33 @@ def needed(stage: Stage, lines: Iterable[Line], documents: Documents) -> Needed 
     documents
         Status documents by worker. They outlive their workers, so a worker that is away counts as it was last.
     """
-    told = {key: needs[stage.stream] for key, needs in _newest(documents).items() if stage.stream in needs}
     readers = [STORE, *(part_key(role, line) for line in lines for role, flow in FLOW.items() if flow[0] is stage)]
-    if not told.keys() >= set(readers):
+    parts = _newest(documents)
+    needs = {key: part["needs"][stage.stream] for key, part in parts.items() if stage.stream in part.get("needs", {})}
+    if not needs.keys() >= set(readers):
         return None
-    slowest = min(readers, key=lambda key: told[key])
-    written = min((sequence for key, sequence in told.items() if key not in readers), default=None)
-    return Needed(told[slowest], slowest, written)
+    slowest = min(readers, key=lambda key: needs[key])
+    wants = [part["wants"][stage.stream] for part in parts.values() if stage.stream in part.get("wants", {})]
+    return Needed(needs[slowest], slowest, min(wants, default=None))
 
 
-def _newest(documents: Documents) -> dict[str, Mapping[str, int]]:
-    """Needs of each part by the newest document that has it: a part may have moved to another worker."""
+def _newest(documents: Documents) -> dict[str, Mapping[str, Any]]:
+    """Each part by the newest document that has it: a part may have moved to another worker."""
     ordered = sorted(documents.values(), key=lambda document: int(document.get("timeNs", 0)))
-    return {key: part.get("needs", {}) for document in ordered for key, part in document.get("parts", {}).items()}
+    return {key: part for document in ordered for key, part in document.get("parts", {}).items()}
 
 
 def keep_from(room: Room, need: Needed | None) -> int | None:
     """First message to be kept when the ones before it are to give way; None if nothing has to or may.
 
-    What a writer would like to find again is kept unless the stream would stand still for it.
+    What is only wanted is kept as long as the stream does not stand still for it.
     """
     if not room.holds or need is None or room.share < HIGH or not room.messages:
         return None
     surplus = (room.bytes - LOW * room.max_bytes) / (room.bytes / room.messages)
     begin = min(room.first + int(surplus), need.sequence + 1)
-    if need.written is not None and room.share < _NEARLY_FULL:
-        begin = min(begin, need.written + 1)
+    if need.wanted is not None and not room.pressed:
+        begin = min(begin, need.wanted + 1)
     return begin if begin > room.first else None
 
 
@@ -98,6 +106,6 @@ def problem(room: Room, need: Needed | None) -> str:
     what = f"{room.stream} is filled to {room.share:.0%} and {need.by} still needs {unread} messages of it"
     remedy = "See why it stands still, or raise the stream's share or limits.storage of the TenantPolicy"
     if room.holds:
-        held = "its writers wait" if room.share > _NEARLY_FULL else "soon its writers wait"
+        held = "its writers wait" if room.pressed else "soon its writers wait"
         return f"{what}: {held}. {remedy}"
     return f"{what}: the oldest give way unread. {remedy}"

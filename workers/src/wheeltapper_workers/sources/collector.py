@@ -28,7 +28,7 @@ from wheeltapper_workers.contracts.problems import SeriesProblem, problems
 from wheeltapper_workers.contracts.raw import NO_TIME, RawBatch, raw_batch
 from wheeltapper_workers.contracts.state import ContractState, follow, initial
 from wheeltapper_workers.contracts.table import SeriesTable, series_table
-from wheeltapper_workers.runtime import tracing
+from wheeltapper_workers.runtime import metrics, tracing
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.fenced import FencedWriter
@@ -151,7 +151,7 @@ class Collector:
             "bytesWritten": sum(writer.bytes for writer in self._writers.values()),
             "held": next((writer.held for writer in self._writers.values() if writer.held), ""),
             "full": any(writer.full for writer in self._writers.values()),
-            "needs": {Stage.TELEMETRY.stream: self._unsaved - 1} if self._unsaved else {},
+            "wants": {Stage.TELEMETRY.stream: self._unsaved - 1} if self._unsaved else {},
             "problem": self._problem,
             "problemCount": len(found),
             "problems": [asdict(problem) for problem in found[:_SHOWN_PROBLEMS]],
@@ -164,6 +164,7 @@ class Collector:
         own = self._source.problems()
         known = {(problem.asset, problem.signal) for problem in own}
         now_ns = time.time_ns()
+        self._not_in_the_future(now_ns)
         seen = problems(self._state, now_ns, self._table, known=known, status_name=self._source.status_name)
         found = own + [problem for problem in seen if problem.kind != "stale" or self._could_come(problem, now_ns)]
         now = {(problem.asset, problem.signal, problem.kind): problem for problem in found}
@@ -174,6 +175,14 @@ class Collector:
         self._told = set(now)
         return found
 
+    def _not_in_the_future(self, now_ns: int) -> None:
+        """What was heard later than now was heard before the machine's clock was set back: count it as heard just now.
+
+        Else a signal that falls silent would count as fresh until the clock is where it was.
+        """
+        for times in (self._state.last_received_ns, self._state.started_ns):
+            np.minimum(times, now_ns, out=times)
+
     def _could_come(self, problem: SeriesProblem, now_ns: int) -> bool:
         """Whether samples could have come: the connection has been up for longer than the signal may be silent.
 
@@ -181,7 +190,8 @@ class Collector:
         """
         state = self._source.connection() if self._source else None
         patience = self._stale_after.get((problem.asset, problem.signal), 0)
-        return state is not None and state.connected and now_ns - state.since_ns > patience
+        # Since a time in the future, after the clock was set back, is as good as since long ago.
+        return state is not None and state.connected and not 0 <= now_ns - state.since_ns <= patience
 
     async def _take(self, delivery: Delivery) -> None:
         if delivery.broken:
@@ -209,6 +219,7 @@ class Collector:
                 headers = {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: "", **tracing.headers()}
                 sequence = await writer.write(to_bytes(batch), headers)
                 self._written.add(line.key, sequence, len(batch))
+                metrics.record_delay("collect", line, Stage.TELEMETRY, batch)
                 self._blocks += 1
                 self._unsaved = self._unsaved or sequence
         self._ahead = False
@@ -252,10 +263,10 @@ class Collector:
 
     def _expect_repeats(self) -> None:
         """For a while what is not newer than now may come again, though its source does not know."""
-        self._horizon_ns, self._horizon_ends = self._state.newest_ns.copy(), time.time_ns() + _REPEATS_NS
+        self._horizon_ns, self._horizon_ends = self._state.newest_ns.copy(), time.monotonic_ns() + _REPEATS_NS
 
     def _maybe_resent(self, raw: RawBatch) -> RawBatch:
-        if time.time_ns() > self._horizon_ends:
+        if time.monotonic_ns() > self._horizon_ends:
             return raw
         return replace(raw, resent=raw.resent | (raw.source_time_ns <= self._horizon_ns[raw.series]))
 
