@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from wheeltapper_workers.history.query import QueryError
-from wheeltapper_workers.history.tables import TABLES, Store
+from wheeltapper_workers.history.tables import QUARANTINE, TABLES, UNREAD, Store
 
-FOLDERS: Final = ("holds", "quarantine")
+FOLDERS: Final = ("holds", QUARANTINE, UNREAD)
 """Plain files beside the tables."""
 _LOG: Final = "_delta_log"
 _VERSION: Final = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)")
@@ -92,6 +92,8 @@ def _copy(files: pafs.FileSystem, path: str, target: Path) -> None:
 
 
 def _put(source: Path, files: pafs.FileSystem, path: str) -> None:
+    if (parent := PurePosixPath(path).parent.as_posix()) != ".":
+        files.create_dir(parent, recursive=True)
     with source.open("rb") as file, files.open_output_stream(path) as target:
         while chunk := file.read(_CHUNK):
             target.write(chunk)

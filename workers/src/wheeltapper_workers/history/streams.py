@@ -54,14 +54,12 @@ def made_anew(stage: Stage, state: StreamState, read: ReadUpTo) -> str:
     """Why a stream does not continue what was read, and what to do; nothing if it does.
 
     A stream that was deleted and made again, restored from an older backup, or cut short by a power failure gives its
-    numbers to other messages. What was read last then is not there, was published at another time, or the stream itself
-    was made at another time.
+    numbers to other messages: it ends before what was read last, or that was published at another time. Where that is
+    gone by now, the stream itself was made at another time; one restored from a backup was, too, and has it still.
     """
-    same = (
-        state.last >= read.sequence
-        and (state.made_us == read.made_us or None in (state.made_us, read.made_us))
-        and (state.published_us == read.published_us or None in (state.published_us, read.published_us))
-    )
+    told = [(state.published_us, read.published_us), (state.made_us, read.made_us)]
+    here, there = next((pair for pair in told if None not in pair), (None, None))
+    same = state.last >= read.sequence and here == there
     if same or read.sequence == 0:
         return ""
     return (
