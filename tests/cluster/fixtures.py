@@ -51,13 +51,13 @@ def cluster(tell: Tell) -> Iterator[Access]:
         yield Access(Path(given))
         return
     if reason := missing():
-        assert not _required(), reason
+        assert not required(), reason
         pytest.skip(reason)
     with running(tell) as found:
         yield found
 
 
-def _required() -> bool:
+def required() -> bool:
     """Whether a cluster that cannot be had fails the tests: in CI, unless its machines are not known yet."""
     return bool(os.environ.get("CI")) and os.environ.get("WHEELTAPPER_CLUSTER") != "where-possible"
 
@@ -92,7 +92,7 @@ def running(tell: Tell) -> Iterator[Cluster]:
             try:
                 own.up(tell)
             except AssertionError as error:
-                if _required():
+                if required():
                     raise
                 pytest.skip(f"The cluster does not come up here: {error}")
             yield own
