@@ -76,6 +76,7 @@ def test_new_object_and_removed_object_are_no_matter(fan):
 
 def test_wheel_has_every_file(tmp_path):
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    names = set(zipfile.ZipFile(wheel).namelist())
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
     assert {f"wheeltapper_api/library/{entry.path}" for entry in entries()} <= names
     assert {"wheeltapper_api/library.py", "wheeltapper_api/library/CHECKSUMS"} <= names
