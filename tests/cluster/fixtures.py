@@ -65,7 +65,12 @@ def required() -> bool:
 @pytest.fixture(scope="session")
 def helm(cluster: Access, tell: Tell, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Helm with its arguments, on the cluster; its standard output."""
-    program = folder_of(HELM, tell) / "helm"
+    try:
+        program = folder_of(HELM, tell) / "helm"
+    except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        if required():
+            raise
+        pytest.skip(f"Helm cannot be built here: {error}")
     folder = tmp_path_factory.mktemp("helm")
     kept = {f"HELM_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
     environment = os.environ | kept | {"KUBECONFIG": str(cluster.kubeconfig)}
@@ -91,7 +96,7 @@ def running(tell: Tell) -> Iterator[Cluster]:
         try:
             try:
                 own.up(tell)
-            except AssertionError as error:
+            except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as error:
                 if required():
                     raise
                 pytest.skip(f"The cluster does not come up here: {error}")
