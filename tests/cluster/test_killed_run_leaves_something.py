@@ -12,6 +12,7 @@ import pytest
 
 from tests.cluster.cgroups import Cgroup
 from tests.cluster.cluster import Cluster
+from tests.cluster.fixtures import required
 from tests.cluster.requirements import missing
 from tests.cluster.sandbox import Sandbox
 from tests.support.waiting import wait
@@ -32,8 +33,13 @@ time.sleep(1000)
 @pytest.fixture
 def sandbox(tmp_path):
     sandbox = Sandbox("wheeltapper-test-sandbox", tmp_path / "state")
-    sandbox.destroy()
-    sandbox.create()
+    try:
+        sandbox.destroy()
+        sandbox.create()
+    except (AssertionError, OSError) as error:
+        if required():
+            raise
+        pytest.skip(f"No sandbox can be made here: {error}")
     yield sandbox
     sandbox.destroy()
 
