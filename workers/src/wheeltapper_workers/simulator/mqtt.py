@@ -6,6 +6,7 @@ acknowledged is kept and sent again, up to a bound; beyond it measurements are l
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -96,7 +97,8 @@ class Publisher:
 
     def __exit__(self, *_: object) -> None:
         if self._last is not None and self._client.is_connected():
-            self._last.wait_for_publish(_LEAVE_S)
+            with contextlib.suppress(RuntimeError):  # it went away this moment
+                self._last.wait_for_publish(_LEAVE_S)
         self._client.disconnect()
         self._client.loop_stop()
 
