@@ -21,6 +21,8 @@ VIEWER_ROLE: Final = "wheeltapper-viewer"
 CERTIFICATE: Final = "wheeltapper.dev/gateway-certificate"
 """Annotation of the Service: the certificate, in PEM, by which a client knows the gateway. It is no secret."""
 _TLS: Final = "/secrets/gateway"
+_IDENTITY: Final = "gateway-identity"
+_SCRATCH: Final = "gateway-tmp"
 
 
 def container(
@@ -28,8 +30,8 @@ def container(
 ) -> dict[str, Any]:
     """Container for the pod of the store worker.
 
-    The pod needs the service account :data:`ACCOUNT` with its token, a volume for each Secret (that of the certificate
-    is :data:`NAME`), the volume ``tables`` where ``place`` is None, and those of :func:`volumes`.
+    The pod needs the service account :data:`ACCOUNT`, not mounted by itself, a volume for each Secret, the volume
+    ``tables`` where ``place`` is None, and those of :func:`volumes`.
 
     Parameters
     ----------
@@ -76,14 +78,23 @@ def _mounts(secrets: list[str], *, tables: bool) -> list[dict[str, Any]]:
     ]
     if tables:
         mounts.append({"name": "tables", "mountPath": "/tables", "readOnly": True})
-    return [*mounts, {"name": "tmp-gateway", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the container's own
+    mounts.append({"name": _IDENTITY, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True})
+    return [*mounts, {"name": _SCRATCH, "mountPath": "/tmp"}]  # noqa: S108 - a volume of the container's own
 
 
 def volumes() -> list[dict[str, Any]]:
-    """Volumes of the pod for the gateway alone: its certificate, and room for what commands write."""
+    """Volumes of the pod for the gateway alone: certificate, token, and room for what commands write.
+
+    The token is mounted like this and not by the account, so that the worker in the same pod does not have it.
+    """
+    token = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+    ]
     return [
         {"name": NAME, "secret": {"secretName": NAME}},
-        {"name": "tmp-gateway", "emptyDir": {"sizeLimit": "5Gi"}},
+        {"name": _IDENTITY, "projected": {"sources": token}},
+        {"name": _SCRATCH, "emptyDir": {"sizeLimit": "5Gi"}},
     ]
 
 
