@@ -138,7 +138,8 @@ def _csv_column(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type):
         return pc.binary_join(column.cast(pa.list_(pa.string())), ";")
     if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+        utc = column.cast(pa.timestamp(column.type.unit))  # an image need not have time zones, not even this one
+        return pc.strftime(utc, format="%Y-%m-%dT%H:%M:%SZ")
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.is_nan(column), None, column)
     return column.cast(_csv_type(column.type))
