@@ -130,9 +130,8 @@ class Inventory:
                 self.forget(key, uid)
 
     def _tell(self, now: Seen, before: Seen | None) -> None:
-        for seen in (now, before):
-            if seen is not None:
-                self._on_change(_concerned(seen))
+        for namespace in {_concerned(seen) for seen in (now, before) if seen is not None}:
+            self._on_change(namespace)
 
 
 def _parsed(key: Key, raw: Mapping[str, Any], before: Seen | None) -> Seen:

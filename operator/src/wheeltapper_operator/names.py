@@ -21,9 +21,16 @@ OBJECTS: Final = "wheeltapper-operator"
 STATUSES: Final = "wheeltapper-operator-status"
 """Field manager of the statuses that it writes."""
 
+CREATED: Final = f"{GROUP}/created-for"
+"""Annotation of a namespace that the operator made itself, and so may delete."""
+
 LEASE: Final = "wheeltapper-operator"
 """Lease that the replica which acts holds."""
-BACKBONE_KEYS: Final = "wheeltapper-backbone-keys"
-"""Secret with the root of all keys of the backbone, and what its servers read at their start."""
+KEYS_SECRET: Final = "wheeltapper-backbone-keys"  # noqa: S105 - a name
+"""In the release's namespace: what all keys of the backbone are derived from, and the servers' own configuration."""
+RESOLVER_FILE: Final = "resolver.conf"
+"""Key of that Secret which the servers of the backbone include."""
+ACCOUNTS_FOLDER: Final = "/data/accounts"
+"""Where a server of the backbone keeps the accounts, on its volume."""
 BACKBONE_SERVICE: Final = "wheeltapper-nats"
 """Service at which the workers find the backbone."""
