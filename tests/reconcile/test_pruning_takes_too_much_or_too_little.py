@@ -61,6 +61,11 @@ def test_a_worker_without_twins_goes_with_its_claim_and_the_tables_stay():
     assert tables not in nothing.delete
 
 
+def test_a_namespace_and_what_people_put_there_are_never_pruned():
+    people = {Key("Namespace", "", "northwater"), Key("AssetTwin", "northwater", "p-101"), Key("Pod", "northwater", "x")}
+    assert changes([], {}, people, ()).delete == ()
+
+
 def test_no_symbol_is_left_and_what_is_bound_to_nothing_is_left_out():
     text = str(desired())
     assert "${" not in text

@@ -72,7 +72,7 @@ class TenantBackbone:
         client = await self._connected()
         try:
             for stream in await client.jetstream().streams_info():
-                await client.jetstream().delete_stream(stream.config.name)
+                await client.jetstream().delete_stream(str(stream.config.name))
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise BackboneError(f"The streams cannot be deleted: {error or type(error).__name__}") from error
         self.look_again()

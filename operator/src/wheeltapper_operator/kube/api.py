@@ -102,8 +102,8 @@ class Api:
             page = await self._call(
                 "GET", of.path(namespace), query=query, accept=_METADATA_ONLY if metadata_only else "application/json"
             )
-            # Within a list the objects do not say what they are.
-            items.extend(item | {"apiVersion": of.api_version, "kind": of.kind} for item in page["items"])
+            # Within a list the objects do not say what they are, and an empty one of metadata is null.
+            items.extend(item | {"apiVersion": of.api_version, "kind": of.kind} for item in page["items"] or ())
             more = page["metadata"].get("continue")
             if not more:
                 return Listing(items, page["metadata"]["resourceVersion"])

@@ -39,9 +39,10 @@ def changes(
     """
     wanted = {key_of(obj): obj for obj in desired}
     apply = [obj for key, obj in wanted.items() if applied.get(key) != digest(obj) or key not in present]
-    delete = [key for key in present if key not in wanted and key not in kept]
+    # Only what a namespace is filled with: the namespace itself, with all that people have put there, is never pruned.
+    delete = [key for key in present if key.kind in _RANK and key not in wanted and key not in kept]
     apply.sort(key=lambda obj: _RANK.get(obj["kind"], -1))
-    delete.sort(key=lambda key: (-_RANK.get(key.kind, -1), key))
+    delete.sort(key=lambda key: (-_RANK[key.kind], key))
     return Changes(tuple(apply), tuple(delete))
 
 
