@@ -23,15 +23,17 @@ from wheeltapper_backbone.tenant import BackboneError
 from wheeltapper_operator.backbone.accounts import connect, delete_account, ensure_account
 from wheeltapper_operator.backbone.authority import Authority
 from wheeltapper_operator.backbone.connection import TenantBackbone
+from wheeltapper_operator.build import gateway
 from wheeltapper_operator.build import namespace as namespaces
 from wheeltapper_operator.build.claims import TABLES
+from wheeltapper_operator.build.gateway_certificate import certificate
 from wheeltapper_operator.build.secret import backbone_secret
 from wheeltapper_operator.compile import Compiler
 from wheeltapper_operator.inventory import Inventory, Seen
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
 from wheeltapper_operator.kube.statuses import StatusWriter
 from wheeltapper_operator.names import CREATED, MANAGED, TENANT
-from wheeltapper_operator.objects import CHILDREN, NAMESPACE, POD, Key, key_of
+from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, NAMESPACE, POD, Key, key_of
 from wheeltapper_operator.reconcile.binding import bound, symbols
 from wheeltapper_operator.reconcile.changes import changes, digest
 from wheeltapper_operator.reconcile.deletion import finalizers, users
@@ -188,8 +190,7 @@ class Tenant:
         settings = self._world.settings
         await self._account(size_bytes(policy.spec.limits.storage))
         backbone = self._backbone = self._backbone or self._connection()
-        own = backbone_secret(plan.tenant, plan.namespace, self._world.authority.user(plan.tenant, "worker"))
-        desired = [own, *bound(plan.manifests, symbols(settings))]
+        desired = [*self._secured(plan), *bound(plan.manifests, symbols(settings))]
         await self._list_present(plan.namespace)
         self._forget_edited(plan.namespace)
         kept = {key for key in self._applied.present if key.kind == "PersistentVolumeClaim" and key.name == TABLES}
@@ -199,6 +200,19 @@ class Tenant:
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] == "Deployment"])
         for key in todo.delete:
             await self._delete(key)
+
+    def _secured(self, plan: TenantPlan) -> list[dict[str, Any]]:
+        """What the authority's keys are in: credentials of the workers, certificate and accounts of the gateway."""
+        authority, own = self._world.authority, (plan.tenant, plan.namespace)
+        issued = dt.datetime.fromtimestamp(authority.issued_s, dt.UTC)
+        pair = certificate(authority.seed(f"gateway/{plan.tenant}"), plan.namespace, issued)
+        found = [
+            backbone_secret(*own, authority.user(plan.tenant, "worker")),
+            gateway.certificate_secret(*own, pair.certificate, pair.key),
+            *gateway.accounts(*own),
+        ]
+        store = next((config.worker for config in plan.configs if config.store is not None), None)
+        return [*found, gateway.service(*own, store, pair.certificate)] if store else found
 
     async def _account(self, storage_bytes: int) -> None:
         if storage_bytes == self._storage:
@@ -267,6 +281,7 @@ class Tenant:
             keep = set() if deletes else {k for k in self._applied.present if k.kind == "PersistentVolumeClaim"}
             for key in changes((), {}, self._applied.present, keep).delete:
                 await self._delete(key)
+            await api.delete(Key(CLUSTER_BINDING.kind, "", gateway.binding_name(seen.namespace)))
             if deletes:
                 await self._remove_data(seen)
                 if CREATED in found["metadata"].get("annotations", {}):

@@ -152,6 +152,9 @@ class Authority:
     def _sign(self, claims: dict[str, object], key: KeyPair, name: str) -> str:
         return encode(claims, key.public, name, key, self.issued_s)
 
+    def seed(self, info: str) -> bytes:
+        """32 secret bytes for one purpose, the same every time; those of another purpose say nothing of them."""
+        return HKDF(SHA256(), SEED_BYTES, salt=b"wheeltapper-backbone", info=info.encode()).derive(self.root)
+
     def _key(self, role: Role, info: str) -> KeyPair:
-        derived = HKDF(SHA256(), SEED_BYTES, salt=b"wheeltapper-backbone", info=info.encode()).derive(self.root)
-        return KeyPair(role, derived)
+        return KeyPair(role, self.seed(info))

@@ -68,7 +68,7 @@ def deployment(
                     },
                     "topologySpreadConstraints": [_spread(tenant)],
                     "containers": [_container(worker, backbone, mounted, tables=tables)],
-                    "volumes": _volumes(worker, mounted, tables=tables),
+                    "volumes": _volumes(worker, backbone, mounted, tables=tables),
                 },
             },
         },
@@ -116,8 +116,10 @@ def _container(worker: str, backbone: str, mounted: list[str], *, tables: bool) 
     }
 
 
-def _volumes(worker: str, mounted: list[str], *, tables: bool) -> list[dict[str, Any]]:
-    volumes: list[dict[str, Any]] = [{"name": name, "secret": {"secretName": name}} for name in mounted]
+def _volumes(worker: str, backbone: str, mounted: list[str], *, tables: bool) -> list[dict[str, Any]]:
+    # One that is not there yet keeps no pod from starting: the worker says which it misses, and its neighbours go on.
+    needed = {name: {"secretName": name} | ({} if name == backbone else {"optional": True}) for name in mounted}
+    volumes: list[dict[str, Any]] = [{"name": name, "secret": secret} for name, secret in needed.items()]
     volumes.append({"name": "state", "persistentVolumeClaim": {"claimName": state_claim_name(worker)}})
     volumes.append({"name": "tmp", "emptyDir": {}})
     if tables:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any, Final
 
 from wheeltapper_api.config import TablesConfig
-from wheeltapper_api.plan import SYMBOL_BACKBONE, SYMBOL_SECRETS, SYMBOL_TABLES
+from wheeltapper_api.plan import (
+    SYMBOL_BACKBONE,
+    SYMBOL_SECRETS,
+    SYMBOL_TABLES,
+    SYMBOL_WORKER_IMAGE,
+    SYMBOL_WORKER_PULL_POLICY,
+)
 from wheeltapper_operator.build.labels import labels
 
 NAME: Final = "gateway"
@@ -21,6 +28,26 @@ VIEWER_ROLE: Final = "wheeltapper-viewer"
 CERTIFICATE: Final = "wheeltapper.dev/gateway-certificate"
 """Annotation of the Service: the certificate, in PEM, by which a client knows the gateway. It is no secret."""
 _TLS: Final = "/secrets/gateway"
+_TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+_TOKEN: Final = (
+    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+)
+"""What Kubernetes mounts of itself into every container of a pod; here it is the gateway's alone."""
+
+
+def add_to(
+    deployment: dict[str, Any], tenant: str, namespace: str, secrets: list[str], place: TablesConfig | None = None
+) -> dict[str, Any]:
+    """The store worker's Deployment with the gateway beside the worker; only the gateway gets a token."""
+    pod = deployment["spec"]["template"]["spec"]
+    pod = pod | {
+        "serviceAccountName": ACCOUNT,
+        "containers": [*pod["containers"], container(tenant, namespace, SYMBOL_WORKER_IMAGE, secrets, place)],
+        "volumes": [*pod["volumes"], *volumes()],
+    }
+    template = deployment["spec"]["template"] | {"spec": pod}
+    return deployment | {"spec": deployment["spec"] | {"template": template}}
 
 
 def container(
@@ -28,7 +55,7 @@ def container(
 ) -> dict[str, Any]:
     """Container for the pod of the store worker.
 
-    The pod needs the service account :data:`ACCOUNT` with its token, a volume for each Secret (that of the certificate
+    The pod needs the service account :data:`ACCOUNT`, a volume for each Secret (that of the certificate
     is :data:`NAME`), the volume ``tables`` where ``place`` is None, and those of :func:`volumes`.
 
     Parameters
@@ -55,6 +82,7 @@ def container(
     return {
         "name": NAME,
         "image": image,
+        "imagePullPolicy": SYMBOL_WORKER_PULL_POLICY,
         "command": ["python", "-m", "wheeltapper_cli.gateway"],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "ports": [{"name": NAME, "containerPort": PORT}],
@@ -76,6 +104,7 @@ def _mounts(secrets: list[str], *, tables: bool) -> list[dict[str, Any]]:
     ]
     if tables:
         mounts.append({"name": "tables", "mountPath": "/tables", "readOnly": True})
+    mounts.append({"name": "token", "mountPath": _TOKEN_FOLDER, "readOnly": True})
     return [*mounts, {"name": "tmp-gateway", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the container's own
 
 
@@ -84,7 +113,19 @@ def volumes() -> list[dict[str, Any]]:
     return [
         {"name": NAME, "secret": {"secretName": NAME}},
         {"name": "tmp-gateway", "emptyDir": {"sizeLimit": "5Gi"}},
+        {"name": "token", "projected": {"sources": list(_TOKEN)}},
     ]
+
+
+def certificate_secret(tenant: str, namespace: str, certificate: str, key: str) -> dict[str, Any]:
+    """Secret with the gateway's certificate and key, both in PEM."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": _metadata(tenant, namespace, NAME),
+        "data": {"tls.crt": b64encode(certificate.encode()).decode(), "tls.key": b64encode(key.encode()).decode()},
+    }
 
 
 def service(tenant: str, namespace: str, worker: str, certificate: str) -> dict[str, Any]:
@@ -113,7 +154,7 @@ def accounts(tenant: str, namespace: str) -> list[dict[str, Any]]:
     of_gateway = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",  # reviews belong to no namespace
-        "metadata": _metadata(tenant, "", f"{ACCOUNT}-{namespace}"),
+        "metadata": _metadata(tenant, "", binding_name(namespace)),
         "roleRef": _role(ACCOUNT),
         "subjects": [_subject(ACCOUNT, namespace)],
     }
@@ -125,6 +166,11 @@ def accounts(tenant: str, namespace: str) -> list[dict[str, Any]]:
         "subjects": [_subject(ACCESS_ACCOUNT, namespace)],
     }
     return [*(_account(tenant, namespace, name) for name in (ACCOUNT, ACCESS_ACCOUNT)), of_gateway, of_people]
+
+
+def binding_name(namespace: str) -> str:
+    """Name of the binding of a gateway's account, the only object of a tenant outside of its namespace."""
+    return f"{ACCOUNT}-{namespace}"
 
 
 def _account(tenant: str, namespace: str, name: str) -> dict[str, Any]:

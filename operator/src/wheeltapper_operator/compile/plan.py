@@ -25,6 +25,7 @@ from wheeltapper_api.kinds.tenantpolicy import WhenFull
 from wheeltapper_api.plan import Plan, TenantPlan
 from wheeltapper_api.resolve import Resolver, Tenant
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Line, Stage
+from wheeltapper_operator.build import gateway
 from wheeltapper_operator.build.claims import state_claim, tables_claim
 from wheeltapper_operator.build.deployment import deployment
 from wheeltapper_operator.build.disruption_budget import disruption_budget
@@ -253,5 +254,9 @@ def _deployment(tenant: Tenant, worker: WorkerConfig) -> dict[str, object]:
         named.append(worker.store.place.secret)
     secrets = sorted({name for name in named if name})
     order = min(_STOP_ORDER[role] for role in worker.roles)
-    tables = worker.store is not None and worker.store.place is None
-    return deployment(tenant.name, tenant.namespace, worker.worker, secrets, order, tables=tables)
+    own = tenant.name, tenant.namespace
+    if worker.store is None:
+        return deployment(*own, worker.worker, secrets, order)
+    place = worker.store.place
+    made = deployment(*own, worker.worker, secrets, order, tables=place is None)
+    return gateway.add_to(made, *own, secrets, place)

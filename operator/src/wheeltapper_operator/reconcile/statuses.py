@@ -47,12 +47,12 @@ def of_tenant(
     for seen in (view.policy, *view.own):
         own = first_verdict(seen, findings, view.own)
         resource = seen.resource
-        if own is not None:
-            yield seen, Said(own, _machine(machines.get(seen.key.name)) if isinstance(resource, AssetTwin) else {})
-        elif isinstance(resource, AssetTwin):
-            machine = machines.get(seen.key.name)
-            found = verdicts.twin(seen.key.name, workers, machine, fresh_ns, hindrance, faults.get(seen.key.name))
-            yield seen, Said(found, _machine(machine))
+        if isinstance(resource, AssetTwin):
+            name, machine = seen.key.name, machines.get(seen.key.name)
+            found = own or verdicts.twin(name, workers, machine, fresh_ns, hindrance, faults.get(name))
+            yield seen, Said(found, _machine(machine, workers.now_ns - fresh_ns))
+        elif own is not None:
+            yield seen, Said(own)
         elif isinstance(resource, Plant):
             yield seen, Said(verdicts.plant(seen.key.name, (c.name for c in resource.spec.connections), workers))
         elif isinstance(resource, TenantPolicy):
@@ -100,8 +100,9 @@ def _fresh_ns(policy: Seen) -> int:
     return duration_ns(resource.spec.freshness.telemetry) if isinstance(resource, TenantPolicy) else 0
 
 
-def _machine(seen: Observed | None) -> dict[str, Any]:
+def _machine(seen: Observed | None, fresh_since_ns: int) -> dict[str, Any]:
+    """An old score says nothing about a machine that is silent now; an alert stays open until something ends it."""
     if seen is None:
         return {"health": "unknown", "openAlerts": 0}
-    health = seen.worst or ("good" if seen.scored else "unknown")
-    return {"health": health, "openAlerts": seen.alerts} | ({"mode": seen.mode} if seen.mode else {})
+    good = "good" if seen.scored and seen.received_ns >= fresh_since_ns else "unknown"
+    return {"health": seen.worst or good, "openAlerts": seen.alerts} | ({"mode": seen.mode} if seen.mode else {})
