@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -105,6 +106,18 @@ class Sandbox:
             relay = [sys.executable, str(Path(__file__).parent / "relay.py"), str(listener.fileno()), target]
             self._spawn(f"relay-{name}", [*self._nsenter("--net"), *relay], listener.fileno())
             return int(listener.getsockname()[1])
+
+    @contextmanager
+    def forwarded(self, name: str, target: str) -> Iterator[int]:
+        """The same for as long as it is used, in a sandbox that outlives the run."""
+        port = self.forward(name, target)
+        relay = self._started[-1]
+        try:
+            yield port
+        finally:
+            relay.terminate()
+            relay.wait(30)
+            self._started.remove(relay)
 
     def log(self, name: str, lines: int = 15) -> str:
         """Last lines of what a process said."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from wheeltapper_api.fields import LIBRARY_NAMESPACE
 from wheeltapper_api.kinds import KINDS, Resource, TenantPolicy
-from wheeltapper_operator.names import TENANT
+from wheeltapper_operator.names import TENANT_LABEL
 from wheeltapper_operator.objects import Key, key_of
 
 EVERYBODY: Final = ""
@@ -171,5 +171,5 @@ def _concerned(seen: Seen) -> str:
     if seen.key.namespace == LIBRARY_NAMESPACE:
         return EVERYBODY
     if seen.key.kind == "Namespace":
-        return seen.key.name if TENANT in seen.raw["metadata"].get("labels", {}) else EVERYBODY
+        return seen.key.name if TENANT_LABEL in seen.raw["metadata"].get("labels", {}) else EVERYBODY
     return seen.key.namespace

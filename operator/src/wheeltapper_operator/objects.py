@@ -57,7 +57,6 @@ CHILDREN: Final[tuple[ObjectType, ...]] = (
     ObjectType("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
     ObjectType("v1", "Service", "services"),
     ObjectType("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    ObjectType("rbac.authorization.k8s.io/v1", "Role", "roles"),
     ObjectType("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
     ObjectType("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     ObjectType("apps/v1", "Deployment", "deployments"),

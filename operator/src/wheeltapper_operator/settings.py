@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from wheeltapper_operator.names import BACKBONE_SERVICE
+from wheeltapper_operator.names import NATS, NATS_PORT
 
 
 class SettingsError(Exception):
@@ -55,8 +55,7 @@ class Settings:
             identity=environment.get("WHEELTAPPER_IDENTITY") or f"{os.uname().nodename}-{os.getpid()}",
             worker_image=image,
             worker_pull_policy=environment.get("WHEELTAPPER_WORKER_PULL_POLICY", "IfNotPresent"),
-            backbone_url=environment.get("WHEELTAPPER_BACKBONE_URL")
-            or f"nats://{BACKBONE_SERVICE}.{namespace}.svc:4222",
+            backbone_url=environment.get("WHEELTAPPER_BACKBONE_URL") or f"nats://{NATS}.{namespace}.svc:{NATS_PORT}",
             storage_class=environment.get("WHEELTAPPER_STORAGE_CLASS", ""),
             log_level=environment.get("WHEELTAPPER_LOG_LEVEL", "INFO").upper(),
             probes_port=port,

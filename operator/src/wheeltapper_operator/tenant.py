@@ -32,7 +32,7 @@ from wheeltapper_operator.compile import Compiler
 from wheeltapper_operator.inventory import Inventory, Seen
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
 from wheeltapper_operator.kube.statuses import StatusWriter
-from wheeltapper_operator.names import CREATED, MANAGED, TENANT
+from wheeltapper_operator.names import CREATED, MANAGED, TENANT_LABEL
 from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, NAMESPACE, POD, Key, key_of
 from wheeltapper_operator.reconcile.binding import bound, symbols
 from wheeltapper_operator.reconcile.changes import changes, digest
@@ -163,12 +163,13 @@ class Tenant:
             await self._world.api.create(made)
             return None
         metadata = found["metadata"]
-        owner = metadata.get("labels", {}).get(TENANT)
+        owner = metadata.get("labels", {}).get(TENANT_LABEL)
         if owner != seen.tenant:
             whose = f"belongs to the tenant {owner}" if owner else "is not labelled as this tenant's"
+            label = f"kubectl label namespace {seen.namespace} {TENANT_LABEL}={seen.tenant}"
             message = (
-                f"The namespace {seen.namespace} is there and {whose}. If it is to be the tenant's: "
-                f"kubectl label namespace {seen.namespace} {TENANT}={seen.tenant}; else name another in spec.namespace."
+                f"The namespace {seen.namespace} is there and {whose}. If it is to be the tenant's: {label}; "
+                "else name another in spec.namespace."
             )
             return Verdict("stalled", NAMESPACE_TAKEN, message)
         if metadata.get("deletionTimestamp"):
@@ -239,8 +240,9 @@ class Tenant:
         if time.monotonic() - self._applied.listed_at < RESYNC_S:
             return
         for of in CHILDREN:
-            listing = await self._world.api.list(of, namespace, MANAGED, metadata_only=True)
-            self._applied.present.update(key_of(item) for item in listing.items)
+            if of.kind != "Secret":  # who may list them may read them all; ours have names that never change
+                listing = await self._world.api.list(of, namespace, MANAGED, metadata_only=True)
+                self._applied.present.update(key_of(item) for item in listing.items)
         self._applied.listed_at = time.monotonic()
 
     def _forget_edited(self, namespace: str) -> None:
@@ -272,12 +274,14 @@ class Tenant:
 
     async def _remove(self, seen: View) -> None:
         """Take the tenant away, workers first; its data and its namespace only if the policy says so."""
-        policy, api = seen.policy, self._world.api
+        policy, api, own = seen.policy, self._world.api, (seen.tenant, seen.namespace)
         deletes = isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
         found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
-        if found is not None and found["metadata"].get("labels", {}).get(TENANT) == seen.tenant:
+        if found is not None and found["metadata"].get("labels", {}).get(TENANT_LABEL) == seen.tenant:
             self._applied.listed_at = float("-inf")
             await self._list_present(seen.namespace)
+            ours = (backbone_secret(*own, ""), gateway.certificate_secret(*own, "", ""))
+            self._applied.present.update(key_of(secret) for secret in ours)
             keep = set() if deletes else {k for k in self._applied.present if k.kind == "PersistentVolumeClaim"}
             for key in changes((), {}, self._applied.present, keep).delete:
                 await self._delete(key)

@@ -15,16 +15,15 @@ from wheeltapper_api.plan import (
     SYMBOL_WORKER_PULL_POLICY,
 )
 from wheeltapper_operator.build.labels import labels
+from wheeltapper_operator.names import GATEWAY_ROLE, VIEWER_ROLE
 
 NAME: Final = "gateway"
 """Of the Service, of the container, and of the Secret with its certificate."""
 PORT: Final = 8443
-ACCOUNT: Final = "wheeltapper-gateway"
+ACCOUNT: Final = GATEWAY_ROLE
 """Service account of the pod, and cluster role that lets it ask who somebody is and what they may."""
 ACCESS_ACCOUNT: Final = "wheeltapper-access"
 """Service account for people whose kubeconfig has no token; who may make tokens for it is let in by it."""
-VIEWER_ROLE: Final = "wheeltapper-viewer"
-"""Cluster role with what a person may see through a gateway, but the audit log."""
 CERTIFICATE: Final = "wheeltapper.dev/gateway-certificate"
 """Annotation of the Service: the certificate, in PEM, by which a client knows the gateway. It is no secret."""
 _TLS: Final = "/secrets/gateway"

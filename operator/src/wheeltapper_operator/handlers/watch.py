@@ -9,11 +9,11 @@ import kopf
 
 from wheeltapper_api.fields import GROUP
 from wheeltapper_operator.inventory import Inventory
-from wheeltapper_operator.names import MANAGED, TENANT
+from wheeltapper_operator.names import MANAGED, TENANT_LABEL
 from wheeltapper_operator.objects import CHILDREN, CUSTOM, NAMESPACE, ObjectType, key_of
 
 _DEPLOYMENT: Final = next(one for one in CHILDREN if one.kind == "Deployment")
-_SELECTORS: Final[Mapping[ObjectType, str]] = {_DEPLOYMENT: MANAGED, NAMESPACE: TENANT}
+_SELECTORS: Final[Mapping[ObjectType, str]] = {_DEPLOYMENT: MANAGED, NAMESPACE: TENANT_LABEL}
 _BACKOFFS_S: Final = (0.5, 1, 2, 5)
 
 
@@ -55,6 +55,7 @@ def settings() -> kopf.OperatorSettings:
     """Settings of Kopf: it only watches. A watch that has fallen silent is begun again after 70 s, its default."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
+    found.scanning.disabled = True  # the kinds are there: it was asked before
     found.peering.standalone = True  # the Lease decides who acts
     found.persistence.finalizer = f"{GROUP}/kopf"  # never written; none of another operator's is mistaken for ours
     found.networking.error_backoffs = _Patiently()

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
-from wheeltapper_operator.names import LEASE as LEASE_NAME
-from wheeltapper_operator.names import MANAGED_BY, MANAGER
+from wheeltapper_operator.names import MANAGED_BY, MANAGER, OPERATOR
 from wheeltapper_operator.objects import LEASE, Key
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ class Leader:
 
     def __init__(self, api: Api, namespace: str, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
-        self._key = Key(LEASE.kind, namespace, LEASE_NAME)
+        self._key = Key(LEASE.kind, namespace, OPERATOR)
         self._identity = identity
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0

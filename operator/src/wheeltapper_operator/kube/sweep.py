@@ -11,7 +11,7 @@ from typing import Final
 
 from wheeltapper_operator.inventory import Inventory
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
-from wheeltapper_operator.names import MANAGED, TENANT
+from wheeltapper_operator.names import MANAGED, TENANT_LABEL
 from wheeltapper_operator.objects import CUSTOM, NAMESPACE, TYPES, ObjectType, key_of
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 EVERY_S: Final = 60.0
 _SWEPT: Final[tuple[tuple[ObjectType, str], ...]] = (
     *((one, "") for one in CUSTOM),
-    (NAMESPACE, TENANT),
+    (NAMESPACE, TENANT_LABEL),
     (TYPES["Deployment"], MANAGED),
 )
 
