@@ -74,9 +74,9 @@ class Sandbox:
         wait(lambda: holder.poll() is not None or "ready" in log.read_text(), 10, "the sandbox", log.read_text)
         assert holder.poll() is None, f"The sandbox cannot be made: {log.read_text()}"
 
-    def start(self, name: str, *command: str | Path) -> None:
+    def start(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
         """Start a process inside that outlives this one; its output goes to a file named after it."""
-        self._spawn(name, self._inside(command))
+        return self._spawn(name, self._inside(command))
 
     def run(self, *command: str | Path, stdin: IO[bytes] | None = None, seconds: float = 60) -> str:
         """Standard output of a command that runs inside.
@@ -142,7 +142,7 @@ class Sandbox:
         assert holder in self.cgroup.processes(), f"The sandbox {self.name} has ended: {self.log('holder')}"
         return ["nsenter", f"--target={holder}", *options]
 
-    def _spawn(self, name: str, command: list[str], *keep: int) -> None:
+    def _spawn(self, name: str, command: list[str], *keep: int) -> subprocess.Popen[bytes]:
         with (self.state / "log" / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 self.cgroup.entering(command),
@@ -153,3 +153,4 @@ class Sandbox:
                 pass_fds=keep,
             )
         self._started.append(process)
+        return process

@@ -62,7 +62,11 @@ def test_a_worker_without_twins_goes_with_its_claim_and_the_tables_stay():
 
 
 def test_a_namespace_and_what_people_put_there_are_never_pruned():
-    people = {Key("Namespace", "", "northwater"), Key("AssetTwin", "northwater", "p-101"), Key("Pod", "northwater", "x")}
+    people = {
+        Key("Namespace", "", "northwater"),
+        Key("AssetTwin", "northwater", "p-101"),
+        Key("Pod", "northwater", "x"),
+    }
     assert changes([], {}, people, ()).delete == ()
 
 

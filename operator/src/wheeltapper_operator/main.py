@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 from aiohttp import web
@@ -15,6 +15,7 @@ from wheeltapper_operator.backbone.authority import Authority
 from wheeltapper_operator.handlers import watch
 from wheeltapper_operator.inventory import EVERYBODY, Inventory
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
+from wheeltapper_operator.kube.events import Events
 from wheeltapper_operator.kube.leader import Leader
 from wheeltapper_operator.kube.statuses import StatusWriter
 from wheeltapper_operator.kube.sweep import keep_sweeping, sweep
@@ -52,7 +53,12 @@ class Operator:
         self._knows = True
         log.info("Knows %d objects", len(self._inventory))
         watching = kopf.operator(
-            registry=watch.registry(self._inventory), settings=watch.settings(), clusterwide=True, standalone=True
+            registry=watch.registry(self._inventory),
+            settings=watch.settings(),
+            # Else it asks who the user is, and in a pod that has no name.
+            identity=cast("Any", self._settings.identity),
+            clusterwide=True,
+            standalone=True,
         )
         tasks = [
             asyncio.create_task(watching, name="watch"),
@@ -111,7 +117,7 @@ class Operator:
                 self._api,
                 self._inventory,
                 await self._patiently(self._authority),
-                StatusWriter(self._api, lambda: self._leader.may_act),
+                StatusWriter(self._api, Events(self._api, self._settings.identity), lambda: self._leader.may_act),
             )
             try:
                 while self._leader.may_act:
