@@ -53,7 +53,7 @@ def prepare(access: Access, authority: Authority) -> None:
 
 def install(helm: Callable[..., str], *values: str) -> None:
     """Install both charts, or change what is installed; the CRDs may be there already, as for other tests."""
-    where = (f"--namespace={NAMESPACE}", "--wait", "--timeout=100s")
+    where = (f"--namespace={NAMESPACE}", "--create-namespace", "--wait", "--timeout=100s")
     crds = CHARTS / "wheeltapper-crds"
     helm("upgrade", "--install", "wheeltapper-crds", crds, *where, "--take-ownership", "--force-conflicts")
     helm("upgrade", "--install", RELEASE, CHARTS / "wheeltapper", *where, *VALUES, *values)
