@@ -96,6 +96,13 @@ def tenant(namespace=None, name="changed"):
     return changed("TenantPolicy", name, "", **({"namespace": namespace} if namespace else {}))
 
 
+def addressed(topic):
+    """A plant with one address."""
+    connection = {"name": "broker", "mqtt": {"url": "mqtt://broker"}}
+    addressing = {"class": "pump", "from": "broker", "signals": [{"name": "speed", "topic": topic}]}
+    return changed("Plant", connections=[connection], addressing=[addressing])
+
+
 def graded(**severities):
     """A failure model whose severities begin at these values."""
     bands = [{"name": name, "above": above, "for": "10m"} for name, above in severities.items()]
@@ -112,6 +119,8 @@ def graded(**severities):
         (changed("AssetTwin", where=STRANGER), f"There is no TenantPolicy for the namespace {STRANGER}"),
         (changed("AssetTwin", signals=[{"name": "speed", "from": "scada", "topic": "hall/p+/speed"}]),
          "spec.signals: In the topic hall/p+/speed a + stands beside other letters"),
+        (addressed("hall/#/{tag}"), "spec.addressing: In the topic hall/#/{tag} the # is not the last level"),
+        (addressed("hall/{tag}+/x"), "spec.addressing: In the topic hall/{tag}+/x a + stands beside other letters"),
         (graded(watch=0.5, warn=0.5), "warn begins at 0.5, not above watch at 0.5; write more than 0.5"),
         (graded(act=0.5, watch=0.6), "act begins at 0.5, not above watch at 0.6; write more than 0.6"),
     ],
