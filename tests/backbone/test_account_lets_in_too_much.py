@@ -21,6 +21,7 @@ from wheeltapper_operator.backbone.jwt import account_claims, decode, encode, us
 from wheeltapper_workers.runtime import jetstream
 
 MIB = 2**20
+MORE = {"name": "MORE", "subjects": ["more"]}
 REFUSED = r"takes no connection: .*Authorization"
 
 
@@ -198,28 +199,65 @@ async def test_deleted_account_lets_nobody_in(backbone):
     assert await stored(back) == 1
 
 
-async def test_server_that_was_away_does_not_bring_back_old_limits(tmp_path):
-    """Of two accounts issued at the same time servers that compare theirs would keep either."""
+@pytest.fixture
+async def three(tmp_path):
+    """Three servers that form a cluster; running ones are ready."""
     authority = Authority.create()
-    names = ["one", "two", "three"]
-    cluster = {name: free_port() for name in names}
-    servers = [AccountServer(tmp_path / name, authority, cluster) for name in names]
+    cluster = {name: free_port() for name in ("one", "two", "three")}
+    servers = [AccountServer(tmp_path / name, authority, cluster) for name in cluster]
     try:
         for server in servers:
             server.start()
         await asyncio.gather(*(server.ready() for server in servers))
-        system = await connect(servers[0].url, authority.system_user())
-        await ensure_account(system, authority, "north", 4 * MIB)
-        await until_all_have(servers, authority, 4 * MIB)
-        servers[2].stop()
-        await ensure_account(system, authority, "north", 8 * MIB)
-        servers[2].start()
-        await servers[2].ready()
-        await until_all_have(servers, authority, 8 * MIB)
-        await system.close()
+        yield servers
     finally:
         for server in servers:
             server.stop()
+
+
+async def test_server_that_was_away_does_not_bring_back_old_limits(three):
+    """Of two accounts issued at the same time servers that compare theirs would keep either."""
+    authority = three[0].authority
+    system = await connect(three[0].url, authority.system_user())
+    await ensure_account(system, authority, "north", 4 * MIB)
+    await until_all_have(three, authority, 4 * MIB)
+    three[2].stop()
+    await ensure_account(system, authority, "north", 8 * MIB)
+    three[2].start()
+    await three[2].ready()
+    await until_all_have(three, authority, 8 * MIB)
+    await system.close()
+
+
+async def test_what_one_server_took_the_others_have(three):
+    """Three replicas of each stream and bucket; they count three times against the account's storage."""
+    authority, plan = three[0].authority, tenant_plan()
+    system = await connect(three[0].url, authority.system_user())
+    await ensure_account(system, authority, "north", 3 * 2 * MIB)
+    await system.close()
+    client = await connect(three[0].url, authority.user("north", "worker"))
+    for _ in range(2):  # the second time nothing differs
+        await insist(lambda: ensure_streams(client, plan.streams, plan.buckets, replicas=3))
+    await client.jetstream().publish("telemetry.x", b"1")
+    with pytest.raises(BackboneError, match="the stream MORE"):
+        await ensure_streams(client, [plan.streams[0].model_copy(update=MORE)], [], replicas=3)
+    await client.close()
+    three[0].stop()
+    client = await connect(three[1].url, authority.user("north", "worker"))
+    await insist(lambda: client.jetstream().publish("telemetry.x", b"2"))
+    assert await stored(client) == 2
+    await client.close()
+
+
+async def insist(call):
+    """Until the servers have chosen who leads."""
+    deadline = asyncio.get_running_loop().time() + 60
+    while True:
+        try:
+            return await call()
+        except (BackboneError, nats.errors.Error, TimeoutError):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.2)
 
 
 async def until_all_have(servers, authority, storage_bytes):

@@ -52,11 +52,13 @@ def prepare(access: Access, authority: Authority) -> None:
 
 
 def install(helm: Callable[..., str], *values: str) -> None:
-    """Install both charts, or change what is installed; the CRDs may be there already, as for other tests."""
-    where = (f"--namespace={NAMESPACE}", "--wait", "--timeout=100s")
-    crds = CHARTS / "wheeltapper-crds"
-    helm("upgrade", "--install", "wheeltapper-crds", crds, *where, "--take-ownership", "--force-conflicts")
-    helm("upgrade", "--install", RELEASE, CHARTS / "wheeltapper", *where, *VALUES, *values)
+    """Install both charts, or change what is installed.
+
+    The CRDs and the library's namespace may be there already, as other tests apply them.
+    """
+    how = (f"--namespace={NAMESPACE}", "--create-namespace", "--wait", "--timeout=100s", "--take-ownership")
+    helm("upgrade", "--install", "wheeltapper-crds", CHARTS / "wheeltapper-crds", *how, "--force-conflicts")
+    helm("upgrade", "--install", RELEASE, CHARTS / "wheeltapper", *how, *VALUES, *values)
 
 
 def remove(access: Access, helm: Callable[..., str]) -> None:

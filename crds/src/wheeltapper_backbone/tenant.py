@@ -23,8 +23,19 @@ class BackboneError(Exception):
     """The backbone refuses what was asked, or does not answer; the message says what to change."""
 
 
-async def ensure_streams(client: Client, streams: list[StreamDefinition], buckets: list[BucketDefinition]) -> None:
+async def ensure_streams(
+    client: Client, streams: list[StreamDefinition], buckets: list[BucketDefinition], *, replicas: int = 1
+) -> None:
     """Create streams and buckets, or change those whose definition differs.
+
+    Parameters
+    ----------
+    client : Client
+        Connection to the tenant's account.
+    streams, buckets : list
+        As the plan says.
+    replicas : int
+        On how many servers of the backbone each is kept.
 
     Raises
     ------
@@ -34,10 +45,10 @@ async def ensure_streams(client: Client, streams: list[StreamDefinition], bucket
     jetstream = client.jetstream()
     for stream in streams:
         with _explained(f"the stream {stream.name}"):
-            await _ensure_stream(jetstream, stream)
+            await _ensure_stream(jetstream, stream, replicas)
     for bucket in buckets:
         with _explained(f"the bucket {bucket.name}"):
-            await _ensure_bucket(jetstream, bucket)
+            await _ensure_bucket(jetstream, bucket, replicas)
 
 
 async def put_configs(client: Client, configs: Iterable[WorkerConfig]) -> None:
@@ -67,8 +78,8 @@ async def _put_config(jetstream: JetStreamContext, config: WorkerConfig) -> None
         await bucket.put(config.worker, data)
 
 
-async def _ensure_stream(jetstream: JetStreamContext, stream: StreamDefinition) -> None:
-    config = _stream_config(stream)
+async def _ensure_stream(jetstream: JetStreamContext, stream: StreamDefinition, replicas: int) -> None:
+    config = _stream_config(stream, replicas)
     try:
         await jetstream.stream_info(stream.name)
     except NotFoundError:
@@ -77,16 +88,20 @@ async def _ensure_stream(jetstream: JetStreamContext, stream: StreamDefinition) 
         await jetstream.update_stream(config)
 
 
-async def _ensure_bucket(jetstream: JetStreamContext, bucket: BucketDefinition) -> None:
+async def _ensure_bucket(jetstream: JetStreamContext, bucket: BucketDefinition, replicas: int) -> None:
+    wanted = {
+        "max_msgs_per_subject": bucket.history,
+        "max_bytes": bucket.max_bytes,
+        "num_replicas": replicas,
+    }
     try:
         config = (await jetstream.stream_info(f"KV_{bucket.name}")).config
     except NotFoundError:
-        await jetstream.create_key_value(
-            KeyValueConfig(bucket=bucket.name, history=bucket.history, max_bytes=bucket.max_bytes)
-        )
+        fresh = KeyValueConfig(bucket.name, history=bucket.history, max_bytes=bucket.max_bytes, replicas=replicas)
+        await jetstream.create_key_value(fresh)
         return
-    if (config.max_msgs_per_subject, config.max_bytes) != (bucket.history, bucket.max_bytes):
-        await jetstream.update_stream(config.evolve(max_msgs_per_subject=bucket.history, max_bytes=bucket.max_bytes))
+    if any(getattr(config, name) != value for name, value in wanted.items()):
+        await jetstream.update_stream(config.evolve(**wanted))
 
 
 @contextlib.contextmanager
@@ -104,11 +119,12 @@ def _explained(what: str) -> Iterator[None]:
         raise BackboneError(f"The backbone does not answer about {what}: {error or type(error).__name__}") from error
 
 
-def _stream_config(stream: StreamDefinition) -> StreamConfig:
+def _stream_config(stream: StreamDefinition, replicas: int) -> StreamConfig:
     return StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
         storage=StorageType.FILE,
+        num_replicas=replicas,
         max_bytes=stream.max_bytes,
         max_age=stream.max_age_seconds,
         max_msg_size=stream.max_message_bytes,
