@@ -86,7 +86,9 @@ async def test_tenant_sees_its_own_streams_alone(backbone):
 
 async def test_streams_take_no_more_than_the_storage(backbone):
     client = await backbone.tenant("north", 4 * MIB)
-    with pytest.raises(BackboneError, match=r"the stream TELEMETRY.*; free disk space, or lower spec.limits.storage"):
+    with pytest.raises(
+        BackboneError, match=r"the stream TELEMETRY.*; give the backbone more storage, or lower spec.limits.storage"
+    ):
         await ensure_streams(client, tenant_plan(max_bytes=5 * MIB).streams, [])
     await ensure_streams(client, tenant_plan(max_bytes=3 * MIB).streams, [])
 

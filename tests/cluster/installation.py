@@ -24,7 +24,7 @@ SERVER: Final = Path(sys.executable).parent / "nats-server"
 VALUES: Final = (
     f"--set=backbone.image.repository={NATS_IMAGE}",
     "--set-string=backbone.image.tag=1",
-    "--set=backbone.persistence.size=1Gi",
+    "--set=backbone.persistence.size=100Gi",
     "--set=operator.replicas=0",
 )
 

@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig
-from nats.js.errors import APIError, KeyNotFoundError, NotFoundError
+from nats.js.errors import APIError, KeyNotFoundError, NotFoundError, ServiceUnavailableError
 
 from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
 from wheeltapper_api.config import WorkerConfig
@@ -109,12 +109,11 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        remedy = (
-            "; free disk space, or lower spec.limits.storage of the TenantPolicy"
-            if error.err_code in _INSUFFICIENT_STORAGE
-            else ""
-        )
-        raise BackboneError(f"The backbone refuses {what}: {error.description}{remedy}") from error
+        # Of an account for which the servers have not enough room they only say that it has no JetStream.
+        no_room = error.err_code in _INSUFFICIENT_STORAGE or isinstance(error, ServiceUnavailableError)
+        remedy = "; give the backbone more storage, or lower spec.limits.storage of the TenantPolicy" if no_room else ""
+        said = error.description or "it is not available"
+        raise BackboneError(f"The backbone refuses {what}: {said}{remedy}") from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise BackboneError(f"The backbone does not answer about {what}: {error or type(error).__name__}") from error
 

@@ -26,6 +26,8 @@ class Settings:
     worker_image: str
     worker_pull_policy: str
     backbone_url: str
+    backbone_replicas: int
+    """On how many of the backbone's servers each stream is."""
     storage_class: str
     """Class of the tenants' volumes; empty for the cluster's default."""
     log_level: str
@@ -44,11 +46,8 @@ class Settings:
         """
         try:
             namespace, image = environment["WHEELTAPPER_NAMESPACE"], environment["WHEELTAPPER_WORKER_IMAGE"]
-            port = int(environment.get("WHEELTAPPER_PROBES_PORT", "8080"))
         except KeyError as error:
             raise SettingsError(f"The environment variable {error.args[0]} is not set") from None
-        except ValueError:
-            raise SettingsError("WHEELTAPPER_PROBES_PORT is no number") from None
         kubeconfig = environment.get("WHEELTAPPER_KUBECONFIG")
         return cls(
             namespace=namespace,
@@ -56,8 +55,16 @@ class Settings:
             worker_image=image,
             worker_pull_policy=environment.get("WHEELTAPPER_WORKER_PULL_POLICY", "IfNotPresent"),
             backbone_url=environment.get("WHEELTAPPER_BACKBONE_URL") or f"nats://{NATS}.{namespace}.svc:{NATS_PORT}",
+            backbone_replicas=_number(environment, "WHEELTAPPER_BACKBONE_REPLICAS", 1),
             storage_class=environment.get("WHEELTAPPER_STORAGE_CLASS", ""),
             log_level=environment.get("WHEELTAPPER_LOG_LEVEL", "INFO").upper(),
-            probes_port=port,
+            probes_port=_number(environment, "WHEELTAPPER_PROBES_PORT", 8080),
             kubeconfig=Path(kubeconfig) if kubeconfig else None,
         )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    try:
+        return int(environment.get(name) or default)
+    except ValueError:
+        raise SettingsError(f"{name} is no number") from None

@@ -16,13 +16,12 @@ from typing import Any, Final
 
 from wheeltapper_api.checks import check
 from wheeltapper_api.conditions import BACKBONE_AWAY, NAMESPACE_ENDING, NAMESPACE_TAKEN, REFUSED
-from wheeltapper_api.fields import size_bytes
 from wheeltapper_api.kinds import TenantPolicy
 from wheeltapper_api.plan import TenantPlan
 from wheeltapper_backbone.tenant import BackboneError
-from wheeltapper_operator.backbone.accounts import connect, delete_account, ensure_account
+from wheeltapper_operator.backbone.accounts import connect, delete_account, ensure_account, has_account
 from wheeltapper_operator.backbone.authority import Authority
-from wheeltapper_operator.backbone.connection import TenantBackbone
+from wheeltapper_operator.backbone.connection import TenantBackbone, storage_bytes
 from wheeltapper_operator.build import gateway
 from wheeltapper_operator.build import namespace as namespaces
 from wheeltapper_operator.build.claims import TABLES
@@ -150,7 +149,7 @@ class Tenant:
             plan = next((p for p in self._compiler.compile(seen.resources).tenants if p.tenant == self.name), None)
             if plan is not None:
                 self._generations.want(plan.configs)
-                await self._apply(seen.policy.resource, plan)
+                await self._apply(plan)
         return False
 
     async def _namespace(self, seen: View) -> Verdict | None:
@@ -186,10 +185,10 @@ class Tenant:
             if patch is not None:
                 await merge(self._world.api, one.key, patch)
 
-    async def _apply(self, policy: TenantPolicy, plan: TenantPlan) -> None:
+    async def _apply(self, plan: TenantPlan) -> None:
         """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
         settings = self._world.settings
-        await self._account(size_bytes(policy.spec.limits.storage))
+        await self._account(storage_bytes(plan, settings.backbone_replicas))
         backbone = self._backbone = self._backbone or self._connection()
         desired = [*self._secured(plan), *bound(plan.manifests, symbols(settings))]
         await self._list_present(plan.namespace)
@@ -197,7 +196,7 @@ class Tenant:
         kept = {key for key in self._applied.present if key.kind == "PersistentVolumeClaim" and key.name == TABLES}
         todo = changes(desired, self._applied.digests, self._applied.present, kept)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] != "Deployment"])
-        await backbone.ensure(plan)
+        await backbone.ensure(plan, settings.backbone_replicas)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] == "Deployment"])
         for key in todo.delete:
             await self._delete(key)
@@ -215,17 +214,17 @@ class Tenant:
         store = next((config.worker for config in plan.configs if config.store is not None), None)
         return [*found, gateway.service(*own, store, pair.certificate)] if store else found
 
-    async def _account(self, storage_bytes: int) -> None:
-        if storage_bytes == self._storage:
+    async def _account(self, size_bytes: int) -> None:
+        if size_bytes == self._storage:
             return
         world = self._world
         client = await connect(world.settings.backbone_url, world.authority.system_user())
         try:
-            if await ensure_account(client, world.authority, self.name, storage_bytes):
-                log.info("%s: the account has %d bytes", self.name, storage_bytes)
+            if await ensure_account(client, world.authority, self.name, size_bytes):
+                log.info("%s: the account has %d bytes", self.name, size_bytes)
         finally:
             await client.close()
-        self._storage = storage_bytes
+        self._storage = size_bytes
 
     def _connection(self) -> TenantBackbone:
         creds = self._world.authority.user(self.name, "operator")
@@ -287,7 +286,7 @@ class Tenant:
                 await self._delete(key)
             await api.delete(Key(CLUSTER_BINDING.kind, "", gateway.binding_name(seen.namespace)))
             if deletes:
-                await self._remove_data(seen)
+                await self._remove_data()
                 if CREATED in found["metadata"].get("annotations", {}):
                     await api.delete(Key(NAMESPACE.kind, "", seen.namespace), found["metadata"]["uid"])
         patch = finalizers(policy, needed=False)
@@ -295,15 +294,14 @@ class Tenant:
             await merge(api, policy.key, patch)
         log.info("%s: the tenant is removed, its data is %s", self.name, "deleted" if deletes else "kept")
 
-    async def _remove_data(self, seen: View) -> None:
+    async def _remove_data(self) -> None:
+        """Streams and account. An account that was never made, or is gone since the last try, has no streams."""
         backbone = self._backbone = self._backbone or self._connection()
-        policy = seen.policy.resource
-        if isinstance(policy, TenantPolicy):
-            await self._account(size_bytes(policy.spec.limits.storage))
-        await backbone.delete_everything()
         client = await connect(self._world.settings.backbone_url, self._world.authority.system_user())
         try:
-            await delete_account(client, self._world.authority, self.name)
+            if await has_account(client, self._world.authority, self.name):
+                await backbone.delete_everything()
+                await delete_account(client, self._world.authority, self.name)
         finally:
             await client.close()
 

@@ -74,6 +74,17 @@ async def ensure_account(client: Client, authority: Authority, tenant: str, stor
     return True
 
 
+async def has_account(client: Client, authority: Authority, tenant: str) -> bool:
+    """Whether the servers know a tenant's account.
+
+    Raises
+    ------
+    BackboneError
+        If they do not answer.
+    """
+    return await _current(client, authority.account(tenant, 0).public_key) is not None
+
+
 async def push_account(client: Client, jwt: str) -> None:
     """Tell the servers of an account, or of its new limits. No client of it is closed for that.
 

@@ -23,6 +23,12 @@ _RECONNECT_S: Final = 1
 _STATUS: Final = f"$KV.{STATUS_BUCKET}."
 
 
+def storage_bytes(plan: TenantPlan, replicas: int) -> int:
+    """What a tenant's streams and buckets may take of the backbone's disks, on all its servers together."""
+    streams = sum(stream.max_bytes for stream in plan.streams)
+    return replicas * (streams + sum(bucket.max_bytes for bucket in plan.buckets))
+
+
 class TenantBackbone:
     """A tenant's account, as the operator uses it.
 
@@ -43,8 +49,8 @@ class TenantBackbone:
         self.reports: dict[str, dict[str, Any]] = {}
         """Newest status document of each worker."""
 
-    async def ensure(self, plan: TenantPlan) -> None:
-        """Have streams, buckets and documents be as the plan says.
+    async def ensure(self, plan: TenantPlan, replicas: int) -> None:
+        """Have streams, buckets and documents be as the plan says, on so many servers.
 
         Raises
         ------
@@ -54,7 +60,7 @@ class TenantBackbone:
         client = await self._connected()
         definitions = (plan.streams, plan.buckets)
         if self._streams != definitions:
-            await ensure_streams(client, plan.streams, plan.buckets)
+            await ensure_streams(client, plan.streams, plan.buckets, replicas=replicas)
             self._streams = definitions
         changed = [config for config in plan.configs if self._given.get(config.worker) != config.generation]
         await put_configs(client, changed)
