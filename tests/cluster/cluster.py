@@ -82,6 +82,14 @@ class Cluster(Access):
             tell(f"Ending the cluster {self.name}")
         self.sandbox.destroy()
 
+    def stop_program(self, name: str) -> None:
+        """Kill a program of the control plane."""
+        self.sandbox.kill(f"{INSIDE}/programs/{name}")
+
+    def start_program(self, name: str) -> None:
+        """Start a program of the control plane again."""
+        self.sandbox.start(name, *control_plane.programs()[name])
+
     def load_image(self, archive: Path) -> None:
         """Put an image, as ``docker save`` or ``buildah push docker-archive:`` write it, on the node."""
         ctr = ["ctr", f"--address={node.CONTAINERD_SOCKET}", "--namespace=k8s.io"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,14 @@ class Sandbox:
     def start(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
         """Start a process inside that outlives this one; its output goes to a file named after it."""
         return self._spawn(name, self._inside(command))
+
+    def kill(self, program: str) -> None:
+        """Kill the processes inside that run a program, and wait until they are gone."""
+        running = [pid for pid in self.cgroup.processes() if _program_of(pid) == program]
+        assert running, f"{program} does not run"
+        for pid in running:
+            os.kill(pid, signal.SIGKILL)
+        wait(lambda: not any(_program_of(pid) == program for pid in running), 10, f"the end of {program}")
 
     def run(self, *command: str | Path, stdin: IO[bytes] | None = None, seconds: float = 60) -> str:
         """Standard output of a command that runs inside.
@@ -154,3 +163,11 @@ class Sandbox:
             )
         self._started.append(process)
         return process
+
+
+def _program_of(pid: int) -> str:
+    """Path of a process's program as its command line says; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
+    except OSError:
+        return ""
