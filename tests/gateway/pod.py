@@ -20,6 +20,7 @@ from tests.cluster.images import image_of_program
 from tests.cluster.test_container_needs_what_is_forbidden import CONTAINER_SECURITY, POD_SECURITY
 from tests.replay.conftest import Live
 from tests.support.nats import PASSWORD, USER
+from wheeltapper_api.plan import SYMBOL_BACKBONE, SYMBOL_SECRETS, SYMBOL_TABLES, SYMBOL_WORKER_PULL_POLICY
 from wheeltapper_api.wire import Stage
 from wheeltapper_operator.build import gateway
 from wheeltapper_operator.build.gateway_certificate import certificate
@@ -102,9 +103,14 @@ def _secret(namespace: str, name: str, entries: dict[str, str]) -> dict[str, Any
 
 def _pod(namespace: str, image: str) -> dict[str, Any]:
     served = json.dumps(gateway.container(TENANT, namespace, image, []))
-    symbols = {"backbone.url": "nats://127.0.0.1:4222", "secrets": "/secrets", "storage.tables": "/tables"}
+    symbols = {
+        SYMBOL_BACKBONE: "nats://127.0.0.1:4222",
+        SYMBOL_SECRETS: "/secrets",
+        SYMBOL_TABLES: "/tables",
+        SYMBOL_WORKER_PULL_POLICY: "IfNotPresent",
+    }
     for symbol, value in symbols.items():
-        served = served.replace(f"${{{symbol}}}", value)
+        served = served.replace(symbol, value)
     store = {
         "name": "store",
         "image": image,

@@ -104,7 +104,7 @@ class Installation:
 
     async def _apply(self) -> None:
         collectors = {config.worker for config in self.configs if Role.COLLECT in config.roles}
-        deployments = [m for tenant in self._plan.tenants for m in tenant.manifests if m["kind"] == "Deployment"]
+        deployments = [m for tenant in self._plan.tenants for m in tenant.deployments]
         if not self._collecting:
             deployments = [d for d in deployments if d["metadata"]["name"] not in collectors]
         with _explained():

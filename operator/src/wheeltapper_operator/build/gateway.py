@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any, Final
 
 from wheeltapper_api.config import TablesConfig
-from wheeltapper_api.plan import SYMBOL_BACKBONE, SYMBOL_SECRETS, SYMBOL_TABLES
+from wheeltapper_api.plan import (
+    SYMBOL_BACKBONE,
+    SYMBOL_SECRETS,
+    SYMBOL_TABLES,
+    SYMBOL_WORKER_IMAGE,
+    SYMBOL_WORKER_PULL_POLICY,
+)
 from wheeltapper_operator.build.labels import labels
+from wheeltapper_operator.names import GATEWAY_ROLE, VIEWER_ROLE
 
 NAME: Final = "gateway"
 """Of the Service, of the container, and of the Secret with its certificate."""
 PORT: Final = 8443
-ACCOUNT: Final = "wheeltapper-gateway"
+ACCOUNT: Final = GATEWAY_ROLE
 """Service account of the pod, and cluster role that lets it ask who somebody is and what they may."""
 ACCESS_ACCOUNT: Final = "wheeltapper-access"
 """Service account for people whose kubeconfig has no token; who may make tokens for it is let in by it."""
-VIEWER_ROLE: Final = "wheeltapper-viewer"
-"""Cluster role with what a person may see through a gateway, but the audit log."""
 CERTIFICATE: Final = "wheeltapper.dev/gateway-certificate"
 """Annotation of the Service: the certificate, in PEM, by which a client knows the gateway. It is no secret."""
 _TLS: Final = "/secrets/gateway"
-_IDENTITY: Final = "gateway-identity"
-_SCRATCH: Final = "gateway-tmp"
+_TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+_TOKEN: Final = (
+    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+)
+"""What Kubernetes mounts of itself into every container of a pod; here it is the gateway's alone."""
+
+
+def add_to(
+    deployment: dict[str, Any], tenant: str, namespace: str, secrets: list[str], place: TablesConfig | None = None
+) -> dict[str, Any]:
+    """The store worker's Deployment with the gateway beside the worker; only the gateway gets a token."""
+    pod = deployment["spec"]["template"]["spec"]
+    pod = pod | {
+        "serviceAccountName": ACCOUNT,
+        "containers": [*pod["containers"], container(tenant, namespace, SYMBOL_WORKER_IMAGE, secrets, place)],
+        "volumes": [*pod["volumes"], *volumes()],
+    }
+    template = deployment["spec"]["template"] | {"spec": pod}
+    return deployment | {"spec": deployment["spec"] | {"template": template}}
 
 
 def container(
@@ -30,8 +54,8 @@ def container(
 ) -> dict[str, Any]:
     """Container for the pod of the store worker.
 
-    The pod needs the service account :data:`ACCOUNT`, not mounted by itself, a volume for each Secret, the volume
-    ``tables`` where ``place`` is None, and those of :func:`volumes`.
+    The pod needs the service account :data:`ACCOUNT`, a volume for each Secret (that of the certificate
+    is :data:`NAME`), the volume ``tables`` where ``place`` is None, and those of :func:`volumes`.
 
     Parameters
     ----------
@@ -57,6 +81,7 @@ def container(
     return {
         "name": NAME,
         "image": image,
+        "imagePullPolicy": SYMBOL_WORKER_PULL_POLICY,
         "command": ["python", "-m", "wheeltapper_cli.gateway"],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "ports": [{"name": NAME, "containerPort": PORT}],
@@ -78,24 +103,28 @@ def _mounts(secrets: list[str], *, tables: bool) -> list[dict[str, Any]]:
     ]
     if tables:
         mounts.append({"name": "tables", "mountPath": "/tables", "readOnly": True})
-    mounts.append({"name": _IDENTITY, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True})
-    return [*mounts, {"name": _SCRATCH, "mountPath": "/tmp"}]  # noqa: S108 - a volume of the container's own
+    mounts.append({"name": "token", "mountPath": _TOKEN_FOLDER, "readOnly": True})
+    return [*mounts, {"name": "tmp-gateway", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the container's own
 
 
 def volumes() -> list[dict[str, Any]]:
-    """Volumes of the pod for the gateway alone: certificate, token, and room for what commands write.
-
-    The token is mounted like this and not by the account, so that the worker in the same pod does not have it.
-    """
-    token = [
-        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-    ]
+    """Volumes of the pod for the gateway alone: its certificate, and room for what commands write."""
     return [
         {"name": NAME, "secret": {"secretName": NAME}},
-        {"name": _IDENTITY, "projected": {"sources": token}},
-        {"name": _SCRATCH, "emptyDir": {"sizeLimit": "5Gi"}},
+        {"name": "tmp-gateway", "emptyDir": {"sizeLimit": "5Gi"}},
+        {"name": "token", "projected": {"sources": list(_TOKEN)}},
     ]
+
+
+def certificate_secret(tenant: str, namespace: str, certificate: str, key: str) -> dict[str, Any]:
+    """Secret with the gateway's certificate and key, both in PEM."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": _metadata(tenant, namespace, NAME),
+        "data": {"tls.crt": b64encode(certificate.encode()).decode(), "tls.key": b64encode(key.encode()).decode()},
+    }
 
 
 def service(tenant: str, namespace: str, worker: str, certificate: str) -> dict[str, Any]:
@@ -124,7 +153,7 @@ def accounts(tenant: str, namespace: str) -> list[dict[str, Any]]:
     of_gateway = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",  # reviews belong to no namespace
-        "metadata": _metadata(tenant, "", f"{ACCOUNT}-{namespace}"),
+        "metadata": _metadata(tenant, "", binding_name(namespace)),
         "roleRef": _role(ACCOUNT),
         "subjects": [_subject(ACCOUNT, namespace)],
     }
@@ -136,6 +165,11 @@ def accounts(tenant: str, namespace: str) -> list[dict[str, Any]]:
         "subjects": [_subject(ACCESS_ACCOUNT, namespace)],
     }
     return [*(_account(tenant, namespace, name) for name in (ACCOUNT, ACCESS_ACCOUNT)), of_gateway, of_people]
+
+
+def binding_name(namespace: str) -> str:
+    """Name of the binding of a gateway's account, the only object of a tenant outside of its namespace."""
+    return f"{ACCOUNT}-{namespace}"
 
 
 def _account(tenant: str, namespace: str, name: str) -> dict[str, Any]:
