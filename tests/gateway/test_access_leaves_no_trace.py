@@ -55,6 +55,12 @@ def test_what_is_long_is_bound_by_its_digest(gateway, reader):
     assert records[2]["asked"]["files"] == {"policy": f"p.yaml {digest(text.encode())}"}
 
 
+def test_nobody_escapes_the_log_by_asking_for_too_much(gateway, reader):
+    assert gateway.ask(reader, "query", options={f"option-{n}": "x" * 9000 for n in range(100)}).status == 400
+    (refused,) = newest(gateway, reader, 1)
+    assert refused["asked"]["options"]["digest"].startswith("sha256:")
+
+
 def test_whoever_knocks_cannot_fill_the_log(make, reader):
     gateway = make(A_MINUTE="3")
     for _ in range(10):
