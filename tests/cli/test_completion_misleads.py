@@ -85,3 +85,13 @@ def test_plugin_shows_what_a_cluster_answers():
             assert not served
         else:
             assert served or not needs_state, name
+
+
+@pytest.mark.parametrize(
+    "command", [["up", "nowhere"], ["backup", "x"], ["retention", "nowhere"], ["watch"], ["backfill"]]
+)
+def test_plugin_says_where_a_command_belongs(command):
+    found = CliRunner().invoke(cli, command, obj=PLUGIN)
+    assert found.exit_code == 2
+    assert f"call it as wheeltapper {command[0]}" in found.output
+    assert CliRunner().invoke(cli, [command[0], "--help"], obj=PLUGIN).exit_code == 0

@@ -25,6 +25,7 @@ STATE: Final = click.option(
     default=Path(".wheeltapper"),
     show_default=True,
     callback=refuse_cluster,
+    is_eager=True,  # before what a command may find wrong with its other arguments
     help="Folder of streams, tables and checkpoints; a second start goes on from there.",
 )
 """The option that names an installation."""
