@@ -24,7 +24,7 @@ Bools = npt.NDArray[np.bool_]
 
 RELATIVE: Final = 1e-9
 ABSOLUTE: Final = 1e-12
-_NOT_COMPARED: Final = frozenset({"plant", "class", "day", "published_time", "trace"})
+_NOT_COMPARED: Final = frozenset({"plant", "class", "day", "published_time", "trace", "revision"})
 _BITS_IN_A_DIGEST: Final = frozenset({"baseline_digest"})
 _UNTOLD: Final = "none"
 
