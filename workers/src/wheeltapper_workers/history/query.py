@@ -90,7 +90,9 @@ def query(
     """Result of one statement that reads ``raw``, ``features``, ``scores``, ``events`` and the other tables.
 
     Where late data corrected a row, ``features`` and ``scores`` have its newest revision; all revisions are in
-    ``features_revisions`` and ``scores_revisions``. Without a tenant the tables are those of all tenants, and if there are several, with a column ``tenant`` in front.
+    ``features_revisions`` and ``scores_revisions``.
+
+    Without a tenant the tables are those of all tenants, and if there are several, with a column ``tenant`` in front.
 
     Raises
     ------

@@ -29,7 +29,7 @@ NO_REVISION: Final = (
 def is_live(schema: pa.Schema) -> pc.Expression:
     """Filter for the rows that were live."""
     if "revision" not in schema.names:
-        return pc.scalar(True)  # noqa: FBT003 - a filter that everything passes
+        return pc.scalar(True)
     return pc.field("revision").is_null() | (pc.field("revision") == 0)
 
 
