@@ -78,10 +78,10 @@ class AssetHistory:
         found = nanoseconds(self._read("features", pc.scalar(True), ("window_end",))["window_end"])
         return np.unique(found)
 
-    def last_before(self, first: int, columns: Sequence[str]) -> pa.Table:
-        """Newest revisions of features before a window: the last row, and what else lies near it."""
+    def last_before(self, first: int, columns: Sequence[str], memory_ns: int) -> pa.Table:
+        """Newest revisions of features before a window: the last row, and all within a time before the window."""
         rows = SCHEMAS["features"].empty_table()
-        for where in _back("window_end", first):
+        for where in _back("window_end", first, memory_ns):
             rows = newest(self._read("features", where, columns), ("window_end",))
             if rows.num_rows:
                 break
@@ -139,11 +139,11 @@ def _between(column: str, first: int, last: int) -> pc.Expression:
     return days & (pc.field(column) >= _us(first)) & (pc.field(column) <= _us(last))
 
 
-def _back(column: str, before: int) -> Iterator[pc.Expression]:
+def _back(column: str, before: int, least: int = 0) -> Iterator[pc.Expression]:
     """Filters for rows before a time, each reaching further back, the last one to the beginning."""
     end = pc.field(column) < _us(before)
     for span in _SPANS_NS:
-        yield _between(column, before - span, before) & end
+        yield _between(column, before - max(span, least), before) & end
     yield end
 
 

@@ -33,8 +33,9 @@ I64 = npt.NDArray[np.int64]
 
 SLICE: Final = 1024
 """Windows read and scored at once."""
-PLACES: Final = 4
+PLACES: Final = 8
 """So many places are kept of an asset, from which the next correction may begin."""
+_FOREVER: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +87,30 @@ class ScoreRuns:
         self._block = 0
         self._end = NEVER
 
-    def run(self, corrected: pa.Table, first: int) -> Scored:
+    def run(self, corrected: pa.Table, first: int, until: int = _FOREVER) -> Scored:
         """Score from a window on, until nothing is different any more.
 
         Parameters
         ----------
         corrected
             Feature rows that take the place of stored ones, or are new, in order of time; none ends before ``first``.
-        first
-            End of the first window, ns.
+        first, until
+            Ends of the first window and of the last one that may be scored, ns.
         """
         self._begin(first)
         ends = nanoseconds(corrected["window_end"])
         last = int(ends.max(initial=first))
         every = np.unique(np.concatenate((self._history.ends(), ends)))
-        every = every[every > self._end]
+        every = every[(every > self._end) & (every <= until)]
         made: list[tuple[str, pa.RecordBatch]] = []
         for start in range(0, len(every), SLICE):
             low, high = int(every[start]), int(every[min(start + SLICE, len(every)) - 1])
             rows = self._history.revisions("features", low, high)
             now = _overlaid(newest(rows, ("window_end",)), corrected, low, high)
             for before, after in self._pieces(_rising(live(rows)), now):
-                if self._end < first and self._steps is not None:
-                    self._places.append(Place(self._end, self._block, self._generation, self._live, self._own))
                 made += self._advance(before, after, first)
+                if self._steps is not None:
+                    self._places.append(Place(self._end, self._block, self._generation, self._live, self._own))
                 if self._end >= last and self._settled:
                     return Scored(made, self._end, settled=True)
         return Scored(made, self._end, settled=self._settled)

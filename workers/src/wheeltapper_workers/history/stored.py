@@ -64,6 +64,13 @@ def removed_days(store: Store, line: Line, table: str, last: date) -> list[date]
     return sorted({day for day in rows["day"].to_pylist() if day <= last})
 
 
+def highest(store: Store, line: Line, table: str, column: str) -> int:
+    """Highest number of a column in the files of a line, by their statistics; 0 if there is none."""
+    groups = groups_of(store, line, table, None)
+    told = [one.statistics.get(column, {}) for group in groups for one in group.fragment.row_groups]
+    return max((int(one["max"]) for one in told if one.get("max") is not None), default=0)
+
+
 def in_order(
     store: Store,
     line: Line,
