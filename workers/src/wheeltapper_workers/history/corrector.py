@@ -21,6 +21,7 @@ from wheeltapper_workers.history.asset_history import AssetHistory
 from wheeltapper_workers.history.correction import Correction, Corrections, Settling
 from wheeltapper_workers.history.late_scan import Found, scanned
 from wheeltapper_workers.history.lateness import Rules, Touched
+from wheeltapper_workers.history.revisions import correction_id
 from wheeltapper_workers.history.scores_in_order import PLACES, Place
 from wheeltapper_workers.history.stored import highest, in_order, of_line
 from wheeltapper_workers.history.tables import CORRECTIONS, SCHEMAS, TIME, Store
@@ -39,11 +40,6 @@ _SETTLE_WINDOWS: Final = 64
 _ASSETS: Final = 64
 """Assets of which it is remembered where their scores can be taken up."""
 _WRITER: Final = WriterProperties(compression="ZSTD", compression_level=3)
-
-
-def correction_id(table: str) -> str:
-    """Name under which corrections of a table are committed, so that two instances exclude one another."""
-    return f"wheeltapper-historian/{table}/corrected"
 
 
 @dataclass(slots=True)

@@ -26,6 +26,11 @@ NO_REVISION: Final = (
 """Statement without rows that gives older files the columns that they lack."""
 
 
+def correction_id(table: str) -> str:
+    """Name under which corrections of a table are committed, so that two instances exclude one another."""
+    return f"wheeltapper-historian/{table}/corrected"
+
+
 def is_live(schema: pa.Schema) -> pc.Expression:
     """Filter for the rows that were live."""
     if "revision" not in schema.names:
