@@ -21,8 +21,8 @@ import pyarrow.dataset as pads
 
 from wheeltapper_api.explain import suggestion
 from wheeltapper_api.wire import AlertEvent, Line, Stage
-from wheeltapper_workers.history.rows import block_of
 from wheeltapper_workers.history.revisions import KEYS, NO_REVISION, SUFFIX, view
+from wheeltapper_workers.history.rows import block_of
 from wheeltapper_workers.history.tables import CORRECTIONS, FIELDS, SCHEMAS, TABLES, Store
 from wheeltapper_workers.runtime.blocks import Block
 
