@@ -23,6 +23,7 @@ from wheeltapper_workers.history.cleaner import Cleaned, clean
 from wheeltapper_workers.history.merging import files_of, merge, merge_id, most_rows, plan, spared
 from wheeltapper_workers.history.pending import BadBlock, Pending
 from wheeltapper_workers.history.query import QueryError
+from wheeltapper_workers.history.revisions import correction_id
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo
@@ -380,7 +381,8 @@ class Historian:
 def _writers(name: str) -> list[str]:
     """Names under which files are committed to a table."""
     stages = [stage for stage in Stage if TABLE_OF[stage] == name]
-    return [merge_id(name), *([_app_id(stages[0])] if stages else writers(name))]
+    own = [_app_id(stages[0])] if stages else writers(name)
+    return [merge_id(name), correction_id(name), *own]
 
 
 def _app_id(stage: Stage, what: str = "") -> str:

@@ -22,6 +22,9 @@ from wheeltapper_workers.runtime.blocks import TIMESTAMP
 
 I64 = npt.NDArray[np.int64]
 
+REVISED: Final = (Stage.FEATURES, Stage.SCORES)
+"""Stages whose rows late data corrects."""
+
 _DAY_NS: Final = 86_400 * 10**9
 _HEADER_LENGTH: Final = 200
 _TIME_COLUMN: Final[Mapping[Stage, str]] = {
@@ -186,6 +189,9 @@ def _rows(stage: Stage, entries: Sequence[Entry]) -> pa.Table:
     if stage is Stage.FEATURES:
         columns |= _feature_names(batch.num_rows, entries[0])
         values = _feature_values(batch, entries[0].features)
+    if stage in REVISED:
+        columns |= {"revision": np.zeros(batch.num_rows, np.int32)}
+        columns |= {name: pa.nulls(batch.num_rows, pa.int64()) for name in ("late_first", "late_last")}
     if stage is Stage.TELEMETRY:
         counts = [entry.batch.num_rows for entry in entries]
         columns["block_row"] = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
