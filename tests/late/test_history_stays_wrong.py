@@ -7,7 +7,7 @@ import pytest
 
 from tests.replay.conftest import faulty, keep, run
 from tests.support.lines import LINE, SECOND, START
-from wheeltapper_workers.history.corrector import Corrector
+from wheeltapper_workers.history.late.corrector import Corrector
 from wheeltapper_workers.history.query import query
 from wheeltapper_workers.history.tables import Store
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support.lines import PIPELINE, SECOND, START, healthy, line_config
 from wheeltapper_api.wire import Quality, Stage
 from wheeltapper_workers.features.featurizer import FeaturizeStep
-from wheeltapper_workers.history.lateness import Arrived, Clocks, Rules, Touched, joined, look, touched
+from wheeltapper_workers.history.late.lateness import Arrived, Clocks, Rules, Touched, joined, look, touched
 from wheeltapper_workers.runtime.blocks import Block
 
 

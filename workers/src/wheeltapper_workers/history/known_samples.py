@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wheeltapper_api.wire import Line, Quality
-from wheeltapper_workers.history.in_order import nanoseconds
+from wheeltapper_workers.history.late.in_order import nanoseconds
 from wheeltapper_workers.history.query import query
 from wheeltapper_workers.history.rows import block_of
 from wheeltapper_workers.history.stored import highest, of_line

@@ -22,8 +22,8 @@ from nats.js.errors import NotFoundError
 from wheeltapper_api.config import StoreConfig, WorkerConfig
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import unstored
-from wheeltapper_workers.history.correcting import Correcting
 from wheeltapper_workers.history.historian import Historian, StoreError
+from wheeltapper_workers.history.late.job import CorrectionJob
 from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, made_anew
@@ -62,7 +62,7 @@ class Recorder:
         self._place = config.place
         """Where the tables are that are open; the config may be ahead of it."""
         self._historian = Historian(root, config)
-        self._correcting = Correcting(config.tenant, self._store)
+        self._corrections = CorrectionJob(config.tenant, self._store)
         self._moved = asyncio.Event()
         self._read: dict[str, ReadUpTo] = {}
         """Last message read of each stream, whether or not it is stored yet."""
@@ -121,12 +121,12 @@ class Recorder:
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
             "lostMessages": self._lost,
-            "corrections": self._correcting.summary(),
+            "corrections": self._corrections.summary(),
             "problem": "; ".join(filter(None, self._problems())),
         }
 
     def _problems(self) -> list[str]:
-        return [self._problem, *self._stream_problems.values(), self._cannot_clean, self._correcting.problem]
+        return [self._problem, *self._stream_problems.values(), self._cannot_clean, self._corrections.problem]
 
     async def _open(self) -> None:
         """Learn from the tables where to read on, as soon as they can be reached."""
@@ -158,7 +158,7 @@ class Recorder:
             for stage in Stage:
                 group.create_task(self._follow(stage))
             group.create_task(self._commit_when_due())
-            group.create_task(self._correcting.run(lambda: [config.line for config in self._config.lines]))
+            group.create_task(self._corrections.run(lambda: [config.line for config in self._config.lines]))
 
     async def _follow(self, stage: Stage) -> None:
         """Read a stream for as long as it is the one that the tables have."""

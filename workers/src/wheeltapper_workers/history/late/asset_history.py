@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from wheeltapper_api.wire import UNUSABLE, Line, Quality
-from wheeltapper_workers.history.in_order import nanoseconds, times_of
-from wheeltapper_workers.history.lateness import Rules
+from wheeltapper_workers.history.late.in_order import nanoseconds, times_of
+from wheeltapper_workers.history.late.lateness import Rules
 from wheeltapper_workers.history.revisions import KEYS, is_live, newest
 from wheeltapper_workers.history.stored import of_line
 from wheeltapper_workers.history.tables import SCHEMAS, TIME, Store

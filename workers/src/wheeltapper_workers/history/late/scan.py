@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from wheeltapper_api.wire import Line, Quality, Stage
 from wheeltapper_workers.features.modes import NEVER
-from wheeltapper_workers.history.in_order import times_of
-from wheeltapper_workers.history.lateness import Arrived, Clocks, Rules, Touched, joined, look, touched
+from wheeltapper_workers.history.late.in_order import times_of
+from wheeltapper_workers.history.late.lateness import Arrived, Clocks, Rules, Touched, joined, look, touched
 from wheeltapper_workers.history.stored import in_order
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.history.told import Told

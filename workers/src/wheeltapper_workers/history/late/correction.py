@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from wheeltapper_api.config import LineConfig
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
-from wheeltapper_workers.history.asset_history import AssetHistory
-from wheeltapper_workers.history.corrected import as_corrections, places, says_otherwise
-from wheeltapper_workers.history.in_order import alone, features_in_order, modes_after, nanoseconds
-from wheeltapper_workers.history.lateness import Rules, Touched
+from wheeltapper_workers.history.late.asset_history import AssetHistory
+from wheeltapper_workers.history.late.differences import as_corrections, places, says_otherwise
+from wheeltapper_workers.history.late.in_order import alone, features_in_order, modes_after, nanoseconds
+from wheeltapper_workers.history.late.lateness import Rules, Touched
+from wheeltapper_workers.history.late.scores_in_order import Place, ScoreRuns
 from wheeltapper_workers.history.revisions import live
 from wheeltapper_workers.history.rows import read_entry, rows_of
-from wheeltapper_workers.history.scores_in_order import Place, ScoreRuns
 from wheeltapper_workers.history.tables import SCHEMAS, TABLE_OF
 from wheeltapper_workers.history.told import Told
 

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 
 from wheeltapper_api.wire import Line, Stage
-from wheeltapper_workers.history.asset_history import AssetHistory
-from wheeltapper_workers.history.correction import Correction, Corrections, Settling
-from wheeltapper_workers.history.late_scan import Found, scanned
-from wheeltapper_workers.history.lateness import Rules, Touched
+from wheeltapper_workers.history.late.asset_history import AssetHistory
+from wheeltapper_workers.history.late.correction import Correction, Corrections, Settling
+from wheeltapper_workers.history.late.lateness import Rules, Touched
+from wheeltapper_workers.history.late.scan import Found, scanned
+from wheeltapper_workers.history.late.scores_in_order import PLACES, Place
 from wheeltapper_workers.history.revisions import correction_id
-from wheeltapper_workers.history.scores_in_order import PLACES, Place
 from wheeltapper_workers.history.stored import highest, in_order, of_line
 from wheeltapper_workers.history.tables import CORRECTIONS, SCHEMAS, TIME, Store
 from wheeltapper_workers.history.told import Told, told

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wheeltapper_api.wire import Line
-from wheeltapper_workers.history.corrector import Corrector, Pass
+from wheeltapper_workers.history.late.corrector import Corrector, Pass
 from wheeltapper_workers.history.place import PlaceError
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
@@ -21,7 +21,7 @@ REST_SECONDS: Final = 15.0
 """Between looks for late samples: what is late by then is corrected in one commit."""
 
 
-class Correcting:
+class CorrectionJob:
     """Corrects the lines of one tenant.
 
     Parameters

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.features.modes import NEVER
-from wheeltapper_workers.history.asset_history import AssetHistory
-from wheeltapper_workers.history.in_order import alone, nanoseconds
+from wheeltapper_workers.history.late.asset_history import AssetHistory
+from wheeltapper_workers.history.late.in_order import alone, nanoseconds
 from wheeltapper_workers.history.restored import feature_block
 from wheeltapper_workers.history.revisions import live, newest
 from wheeltapper_workers.history.told import Told

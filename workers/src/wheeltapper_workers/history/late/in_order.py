@@ -21,7 +21,7 @@ from wheeltapper_workers.contracts.rules import CONTENT_ORDINAL
 from wheeltapper_workers.features.featurizer import FeaturizerState, FeaturizeStep
 from wheeltapper_workers.features.layout import Layout
 from wheeltapper_workers.features.modes import NEVER, UNKNOWN, ModeState
-from wheeltapper_workers.history.lateness import Rules
+from wheeltapper_workers.history.late.lateness import Rules
 from wheeltapper_workers.history.rows import block_of
 from wheeltapper_workers.history.tables import TIME
 from wheeltapper_workers.runtime.blocks import SCHEMAS, Block
