@@ -2,68 +2,117 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 import pytest
 
-from tests.replay.conftest import faulty, keep, run
-from tests.support.lines import LINE, SECOND, START
+from tests.late.conftest import ORDER, appended, ask, assert_as_in_order, corrected, said, thrown
+from tests.replay.conftest import faulty, keep, run, store_config
+from tests.support.lines import LINE
+from wheeltapper_api.wire import Stage
+from wheeltapper_workers.history.historian import Historian
+from wheeltapper_workers.history.late import correction, corrector, scores_in_order
 from wheeltapper_workers.history.late.corrector import Corrector
-from wheeltapper_workers.history.query import query
-from wheeltapper_workers.history.tables import Store
-
-NOW_US = (START + 7200 * SECOND) // 1000
-WHERE = {
-    *("block_sequence", "published_time", "trace", "input_sequence", "features_sequence", "revision"),
-    *("late_first", "late_last", "telemetry_first", "telemetry_last", "received_last"),
-}
-"""Where a row comes from, which is not the same."""
-
-
-def thrown(samples, seed, share=0.05, low=20, high=200, since=400):
-    """Some samples come late, by far more than the lateness of 2 s, after the models have learned."""
-    random = np.random.default_rng(seed)
-    chosen = (random.random(len(samples)) < share) & (samples.time > START + since * SECOND)
-    delay = random.integers(low * SECOND, high * SECOND, len(samples))
-    samples.received = samples.received + np.where(chosen, delay, 0)
-    return samples.take(np.argsort(samples.received, kind="stable"))
-
-
-def corrected(root, most=50):
-    """All passes until there is nothing to do."""
-    job = Corrector(Store(root), LINE.tenant)
-    passes = [job.work(LINE, NOW_US)]
-    while passes[-1].more:
-        passes.append(job.work(LINE, NOW_US))
-        assert len(passes) < most
-    return passes
-
-
-def said(root, table, which="", where="true"):
-    """What the rows of a table say, in one order; NaN as text, so that rows compare."""
-    order = {"features": "asset, window_end", "scores": "asset, failure_model, window_end"}[table]
-    sql = f"SELECT * FROM {table}{which} WHERE {where} ORDER BY {order}"  # noqa: S608 - our own words
-    rows = query(root, sql, LINE.tenant)
-    return [{k: repr(v) for k, v in row.items() if k not in WHERE} for row in rows.to_pylist()]
-
-
-@pytest.fixture(scope="module")
-def in_order(tmp_path_factory):
-    root = str(tmp_path_factory.mktemp("in-order"))
-    keep(run(faulty(until=530)), root)
-    return root
+from wheeltapper_workers.history.replay import replay
+from wheeltapper_workers.history.tables import TABLES, Store
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_windows_and_scores_are_the_bits_of_a_line_in_order(in_order, tmp_path, seed):
-    root = str(tmp_path)
-    keep(run(thrown(faulty(until=530), seed)), root, every=23)
-    before = said(root, "features")
-    (one,) = corrected(root)
+    store = Store(str(tmp_path))
+    keep(run(thrown(faulty(until=530), seed)), store.root, every=23)
+    (one,) = corrected(store)
     assert one.late > 50
     assert one.windows
     assert one.scores
     assert one.notes == ()
-    until = "window_end <= (SELECT max(window_end) FROM features_revisions WHERE revision = 0)"
-    for table in ("features", "scores"):
-        assert said(root, table) == said(in_order, table, where=until.replace("features_revisions", table)), table
-    assert said(root, "features", "_revisions", "revision = 0") == before
+    assert_as_in_order(store, in_order)
+
+
+def test_what_was_live_stays_beside_it(late, in_order):
+    before = {table: said(late, table) for table in ORDER}
+    corrected(late)
+    assert_as_in_order(late, in_order)
+    for table in ORDER:
+        assert said(late, table, "_revisions", "revision = 0") == before[table]
+        assert said(late, table) != before[table]
+
+
+def test_small_passes_come_to_the_same(late, in_order, monkeypatch):
+    for module, name, value in (
+        *((corrector, "WINDOWS", 30), (corrector, "LOOK_ROWS", 800), (corrector, "_SETTLE_WINDOWS", 1)),
+        *((correction, "CHUNK", 7), (scores_in_order, "SLICE", 16)),
+    ):
+        monkeypatch.setattr(module, name, value)
+    passes = corrected(late)
+    assert len(passes) > 5
+    assert max(one.windows for one in passes) <= 40
+    assert_as_in_order(late, in_order)
+
+
+def by_time(streams):
+    """Messages of all streams in the order in which they were published, each stream's in its own."""
+    order = list(Stage)
+    timed = [
+        (at, order.index(stage), message)
+        for stage, messages in streams.items()
+        for at, message in zip(accumulate((one.published_ns for one in messages), max), messages, strict=True)
+    ]
+    return [message for _, _, message in sorted(timed, key=lambda one: one[:2])]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_corrections_while_data_flows_and_workers_restart(late_line, in_order, tmp_path, seed):
+    """Whenever something is committed and looked at: at the end all of it is right, and no row is there twice."""
+    random, store = np.random.default_rng(seed), Store(str(tmp_path))
+    flow = by_time(late_line.streams.messages)
+    historian, job = Historian(store.root, store_config(late_line.configs)), Corrector(store, LINE.tenant)
+    for message in flow:
+        message.add_to(historian)
+        if random.random() < 0.02:
+            historian.commit()
+            job = Corrector(store, LINE.tenant) if random.random() < 0.3 else job
+            corrected(store, job)
+    historian.commit()
+    passes = corrected(store, job)
+    assert passes[-1].windows < 30, "most was corrected on the way"
+    assert_as_in_order(store, in_order)
+
+
+def test_nothing_is_done_twice(late):
+    corrected(late)
+    before = {table: appended(late, table) for table in ORDER}
+    versions = {table: found.version() for table in TABLES if (found := late.open(LINE.tenant, table))}
+    for job in (None, Corrector(late, LINE.tenant)):
+        assert all(not (one.windows or one.scores or one.late) for one in corrected(late, job))
+    assert {table: appended(late, table) for table in ORDER} == before
+    assert {table: late.open(LINE.tenant, table).version() for table in versions} == versions
+
+
+def test_an_alert_is_replayed_from_what_was_live(late):
+    """It rests on what was known then, and not on what came afterwards."""
+    corrected(late)
+    found = replay(late.root, LINE.tenant, the_alert_of(late), storage_options=late.storage_options)
+    assert found.same
+    assert found.notes == []
+
+
+def the_alert_of(store: Store) -> str:
+    (row,) = ask(store, "SELECT DISTINCT alert_id FROM events")
+    return row["alert_id"]
+
+
+def test_corrections_say_what_led_to_them(late):
+    passes = corrected(late)
+    (entry,) = ask(late, "SELECT * FROM corrections")
+    assert (entry["late"], entry["windows"], entry["scores"]) == (
+        passes[0].late,
+        passes[0].windows,
+        passes[0].scores,
+    )
+    rows = ask(late, "SELECT * FROM features_revisions WHERE revision > 0")
+    assert len(rows) == passes[0].windows
+    blocks = {row["block_sequence"] for row in ask(late, "SELECT DISTINCT block_sequence FROM raw")}
+    assert all({row["late_first"], row["late_last"]} <= blocks for row in rows)
+    assert all(row["late_first"] <= row["late_last"] for row in rows)

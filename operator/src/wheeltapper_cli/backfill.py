@@ -16,7 +16,7 @@ from wheeltapper_cli import live
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.live import Watch
-from wheeltapper_cli.places import place
+from wheeltapper_cli.places import explained, place
 from wheeltapper_cli.reporters import LogReporter, Reporter
 from wheeltapper_workers.history.known_samples import KnownSamples
 from wheeltapper_workers.history.tables import Store
@@ -51,7 +51,8 @@ async def fill(access: dict[str, tuple[str, Path]], state: Path, path: Path, sho
             if collectors:
                 tables = place(state, tenant)
                 known = KnownSamples(Store(tables.root, tables.options), tenant)
-                last = await _write(client, collectors, path, known, shown)
+                with explained():
+                    last = await _write(client, collectors, path, known, shown)
                 await _worked_through(client, Watch(url, credentials), last, shown)
         except RecordingError as error:
             raise CommandError(str(error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -45,18 +45,27 @@ class KnownSamples:
         newest = (nanoseconds(rows["newest"]) + 999).tolist()
         return dict(zip(zip(rows["asset"].to_pylist(), rows["signal"].to_pylist(), strict=True), newest, strict=True))
 
-    def at(self, line: Line, assets: Iterable[str], signals: Iterable[str], times_ns: I64) -> Iterator[pa.RecordBatch]:
-        """Blocks of the stored samples of some series at given times, to the microsecond."""
+    def at(self, line: Line, assets: Sequence[str], signals: Sequence[str], times_ns: I64) -> Iterator[pa.RecordBatch]:
+        """Blocks of the stored samples of given series and times, to the microsecond.
+
+        Parameters
+        ----------
+        assets, signals, times_ns
+            Of each sample that is asked for.
+        """
         dataset = self._store.dataset(self._tenant, "raw")
         if dataset is None or not len(times_ns):
             return
-        wanted = np.unique(times_ns // 1000)
-        low, high = (pa.scalar(int(end), TIME) for end in (wanted[0], wanted[-1]))
-        where = of_line(line) & pc.field("asset").isin(list(assets)) & pc.field("signal").isin(list(signals))
-        where &= (pc.field("source_time") >= low) & (pc.field("source_time") <= high)
+        times = pa.array(times_ns // 1000).view(TIME)
+        wanted = pa.table({"asset": pa.array(assets), "signal": pa.array(signals), "source_time": times})
+        ends = pc.min_max(times)
+        where = of_line(line) & pc.field("asset").isin(pc.unique(wanted["asset"]))
+        where &= pc.field("signal").isin(pc.unique(wanted["signal"]))
+        where &= (pc.field("source_time") >= ends["min"]) & (pc.field("source_time") <= ends["max"])
         for batch in dataset.to_batches(filter=where):
-            times = np.asarray(batch.column("source_time").cast(pa.int64()))
-            rows = pa.Table.from_batches([batch]).filter(pa.array(np.isin(times, wanted)))
+            rows = pa.Table.from_batches([batch])
+            keys = rows.select(wanted.column_names).append_column("row", pa.array(np.arange(rows.num_rows)))
+            rows = rows.take(keys.join(wanted, wanted.column_names, join_type="left semi")["row"])
             bursts = rows["sample_rate"].is_valid()
             for part in (rows.filter(bursts), rows.filter(pc.invert(bursts))):
                 if part.num_rows:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 import numpy as np
@@ -82,11 +83,20 @@ def removed_days(store: Store, line: Line, table: str, last: date) -> list[date]
     return sorted({day for day in rows["day"].to_pylist() if day <= last})
 
 
-def highest(store: Store, line: Line, table: str, column: str) -> int:
-    """Highest number of a column in the files of a line, by their statistics; 0 if there is none."""
-    groups = groups_of(store, line, table, None)
-    told = [one.statistics.get(column, {}) for group in groups for one in group.fragment.row_groups]
-    return max((int(one["max"]) for one in told if one.get("max") is not None), default=0)
+def highest(store: Store, line: Line, table: str, column: str, beyond: int = 0) -> int:
+    """Highest number of a column in the files of a line, by their statistics; ``beyond`` if there is none above it.
+
+    Files that the table's log says to have nothing beyond are not opened.
+    """
+    dataset = store.dataset(line.tenant, table)
+    if dataset is None:
+        return beyond
+    found = beyond
+    for fragment in dataset.get_fragments(filter=of_line(line) & (pc.field(column) > beyond)):
+        fragment.ensure_complete_metadata()
+        told = [group.statistics.get(column, {}) for group in fragment.row_groups]
+        found = max(found, *(int(one["max"]) for one in told if one.get("max") is not None), beyond)
+    return found
 
 
 def in_order(
@@ -127,7 +137,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
 
 def _in_order(groups: list[Group], columns: Sequence[str] | None, first: int, last: int | None) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
+    for group, following in zip_longest(groups, groups[1:]):
         rows = live(group.read(columns))
         waiting.append(rows.filter(pc.greater_equal(rows[_SEQUENCE], first)) if group.lowest < first else rows)
         ready, waiting = _split(waiting, following.lowest if following else None, last)

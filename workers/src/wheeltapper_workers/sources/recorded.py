@@ -26,7 +26,7 @@ from wheeltapper_workers.contracts.state import ContractState, initial
 from wheeltapper_workers.contracts.table import SeriesTable, series_table
 from wheeltapper_workers.history.known_samples import KnownSamples
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.fenced import Fenced, FencedWriter
 from wheeltapper_workers.runtime.jetstream import insist
 from wheeltapper_workers.sources.recorded_file import Piece, RecordingError, pieces
 
@@ -43,7 +43,7 @@ class Backfilled:
     unknown: int
     """Rows of assets or signals that are not configured."""
     repeated: int
-    """Rows that are stored already, or came twice in the file."""
+    """Rows that are stored already; of a line that has data, also those that came twice in the file."""
     last_sequence: dict[Line, int]
     """Stream sequence of the last block of each line."""
 
@@ -67,7 +67,7 @@ async def backfill(
     Raises
     ------
     RecordingError
-        If the file cannot be read, or what came before it does not get stored.
+        If the file cannot be read, what came before it does not get stored, or another file is being written.
     """
     total, parts = pieces(path)
     filler = _Filler(client, _table(collectors), known)
@@ -120,15 +120,21 @@ class _Filler:
         for line, block in checked.blocks(self._table):
             writer = self._writers[line]
             number = int(writer.last_input.partition(":")[0] or 0) + 1
-            await writer.write(to_bytes(block), {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: ""})
+            try:
+                await writer.write(to_bytes(block), {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: ""})
+            except Fenced as error:
+                raise RecordingError(
+                    "Another backfill is under way; when it has ended, give this file again: what it has brought so "
+                    "far is left out"
+                ) from error
         return len(raw)
 
     def _remember(self, line: Line, raw: RawBatch) -> None:
         """Know those of a line's rows that are stored."""
         table = self._table
         own = np.flatnonzero(table.line[raw.series] == table.lines.index(line))
-        series = [table.series[position] for position in np.unique(raw.series[own]).tolist()]
-        assets, signals = {one.asset for one in series}, {one.signal for one in series}
+        series = [table.series[position] for position in raw.series[own].tolist()]
+        assets, signals = [one.asset for one in series], [one.signal for one in series]
         for block in self._known.at(line, assets, signals, raw.source_time_ns[own]):
             remember(self.state, block, line, table)
 

@@ -5,7 +5,7 @@ Times that are asked for are nanoseconds; tables hold microseconds, so bounds ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -36,9 +36,14 @@ class AssetHistory:
     ----------
     last
         Telemetry block behind which no samples are looked at, so that the same question has the same answer later.
+    before_reading
+        Called before anything is read; what it raises ends the work.
     """
 
-    def __init__(self, store: Store, line: Line, asset: str, last: int) -> None:
+    def __init__(
+        self, store: Store, line: Line, asset: str, last: int, before_reading: Callable[[], None] = lambda: None
+    ) -> None:
+        self._before_reading = before_reading
         self._of_asset = of_line(line) & (pc.field("asset") == asset)
         self._last = last
         self._tables = {name: store.dataset(line.tenant, name) for name in ("raw", "features", "scores")}
@@ -112,6 +117,7 @@ class AssetHistory:
         return self._read("raw", where & (pc.field("block_sequence") <= self._last), columns)
 
     def _read(self, table: str, where: pc.Expression, columns: Sequence[str] | None, *, live: bool = False) -> pa.Table:
+        self._before_reading()
         dataset = self._tables[table]
         if dataset is None:
             return SCHEMAS[table].empty_table()

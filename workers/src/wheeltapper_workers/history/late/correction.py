@@ -46,7 +46,7 @@ class Corrections:
     crossed: int = 0
     """Scores that are now on the other side of the limit."""
     looked: int = 0
-    """Windows made again, whether or not they differ."""
+    """Windows made or scored again, whether or not they differ."""
 
     def rows(self, stage: Stage) -> pa.Table:
         """Rows of a table."""
@@ -95,7 +95,10 @@ class Correction:
         self.found = Corrections()
 
     def features(self, part: Touched, most: int) -> tuple[pa.Table, Touched | None]:
-        """Corrected rows of at most so many of the windows that a part touches, and what is left of the part."""
+        """Corrected rows of at most so many of the windows that a part touches, and what is left of the part.
+
+        Those of the part that were appended before a crash are among them: their scores may not have been.
+        """
         part = self._reaching(part)
         at, high, looked = part.low, part.high, self.found.looked
         tail = self._history.last_before(part.low + 1, _MODES, self._memory_ns(self._told))
@@ -108,16 +111,20 @@ class Correction:
                 if restless and last >= high:
                     high = last + _BEYOND * self._rules.every_ns
             at = last
-        corrected = pa.concat_tables(made, promote_options="default")
-        if corrected.num_rows:
-            self.found.features.append(corrected)
         left = at < high or part.held
+        corrected = pa.concat_tables(made, promote_options="default")
         return corrected, replace(part, low=at, high=max(at, high)) if left else None
 
-    def scores(self, corrected: pa.Table, settling: Settling, until: int, begun: deque[Place]) -> Settling | None:
-        """Correct the scores from ``settling`` on, up to ``until``; returns from where on they are not right yet."""
+    def scores(
+        self, corrected: pa.Table, settling: Settling, until: int, most: int, begun: deque[Place]
+    ) -> Settling | None:
+        """Correct the scores of about ``most`` windows from ``settling`` on, none of them behind ``until``.
+
+        Returns from where on they are not right yet.
+        """
         runs = ScoreRuns(self._history, self._told, self._otherwise, self._asset, begun)
-        scored = runs.run(corrected, settling.start, min(until, self._limit))
+        scored = runs.run(corrected, settling.start, min(until, self._limit), most)
+        self.found.looked += scored.windows
         made = [self._table(Stage.SCORES, batch, generation, 0) for generation, batch in scored.made]
         if made:
             rows = pa.concat_tables(made)
@@ -178,14 +185,15 @@ class Correction:
         stored = self._history.newest("features", first, last)
         place = places(rows, stored, ("window_end",))
         kept = says_otherwise(rows, stored, place) & self._knows_more(rows, stored, place)
-        corrected: list[pa.Table] = []
-        self._keep(corrected, rows, stored, place, kept, (part.first, part.last), "input_sequence")
+        late = part.first, part.last
+        self._keep(self.found.features, rows, stored, place, kept, late, "input_sequence")
+        corrected = rows.filter(pa.array(kept | _appended(stored, place, part)))
         ends = nanoseconds(rows["window_end"])
         recent = ends >= ends[-1] - self._memory_ns(self._told)
         tail = pa.concat_tables([tail.select(_MODES), rows.select(_MODES)], promote_options="default")
         tail = tail.filter(pa.array(nanoseconds(tail["window_end"]) >= ends[-1] - self._memory_ns(self._told)))
         restless = says_otherwise(rows.select(_MODES), stored.select(_MODES), place)[recent].any()
-        return (corrected[0] if corrected else rows.slice(0, 0)), tail, bool(restless)
+        return corrected, tail, bool(restless)
 
     def _knows_more(self, rows: pa.Table, stored: pa.Table, place: I64) -> Bools:
         """Rows that rest on all the samples that the stored ones rest on: late ones only add to them."""
@@ -233,6 +241,13 @@ class Correction:
         if kept.any():
             chosen = np.flatnonzero(kept)
             found.append(as_corrections(rows.take(chosen), stored, place[chosen], late, self._now_us, input_column))
+
+
+def _appended(stored: pa.Table, place: I64, part: Touched) -> Bools:
+    """Rows whose stored one is a correction that this part led to already."""
+    led = np.asarray(stored["late_last"].fill_null(0)) if "late_last" in stored.column_names else np.zeros(len(stored))
+    appended: Bools = np.append(led >= part.first, False)[place]  # what is not stored finds the last
+    return appended
 
 
 def _crossings(rows: pa.Table, stored: pa.Table, place: I64, kept: Bools) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -63,11 +64,18 @@ class Pass:
     notes: tuple[str, ...] = ()
 
 
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """The work was ended from outside; it is done another time."""
+
+
 class Corrector:
     """Corrects the history of one tenant. It blocks, and belongs in a thread; not for several at once."""
 
     def __init__(self, store: Store, tenant: str) -> None:
         self._store, self._tenant = store, tenant
+        self._stop = threading.Event()
+        self._seen: dict[tuple[Line, str], int] = {}
+        """Highest input that a table was seen to be made of."""
         self._lines: dict[Line, _LineState] = {}
         self._places: OrderedDict[tuple[Line, str], deque[Place]] = OrderedDict()
         self._otherwise: dict[Line, str] = {}
@@ -81,13 +89,24 @@ class Corrector:
             If what is stored does not tell what is needed, such as a config that is not kept.
         DeltaError, ArrowException, OSError
             If the tables cannot be read or written; what was found is found again.
+        Stopped
+            If ``stop`` was called.
         """
         try:
+            self._go_on()
             return self._pass(line, now_us)
         except BaseException:
             self._lines.pop(line, None)
             self._places.clear()
             raise
+
+    def stop(self) -> None:
+        """End the work of another thread soon, and for good."""
+        self._stop.set()
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
 
     def _pass(self, line: Line, now_us: int) -> Pass:
         formed = self._formed(line)
@@ -108,13 +127,18 @@ class Corrector:
 
     def _formed(self, line: Line) -> int:
         """Last telemetry block of which all is stored that was made of it; 0 if there is none."""
-        scored = highest(self._store, line, "scores", "features_sequence")
-        made_of = highest(self._store, line, "features", "input_sequence")
+        scored = self._highest(line, "scores", "features_sequence")
+        made_of = self._highest(line, "features", "input_sequence")
         dataset = self._store.dataset(self._tenant, "features")
         if scored and dataset is not None:
             where = of_line(line) & (pc.field("block_sequence") == scored)
             made_of = pc.max(dataset.to_table(["input_sequence"], filter=where)["input_sequence"]).as_py() or made_of
         return made_of
+
+    def _highest(self, line: Line, table: str, column: str) -> int:
+        before = self._seen.get((line, table), 0)
+        self._seen[line, table] = highest(self._store, line, table, column, before)
+        return self._seen[line, table]
 
     def _taken_up(self, line: Line, known: Told) -> _LineState:
         """State of the last entry; from the beginning if there is none."""
@@ -152,7 +176,7 @@ class Corrector:
             if all_found.looked >= WINDOWS or not self._due(own, state.settling.get(asset), rules, limit):
                 state.found = replace(state.found, parts=(*state.found.parts, *own))
                 continue
-            history = AssetHistory(self._store, line, asset, state.found.position)
+            history = AssetHistory(self._store, line, asset, state.found.position, self._go_on)
             otherwise = self._first_generation(line)
             one = Correction(line, asset, history, known, otherwise, rules, limit, now_us)
             rest = self._correct_asset(one, line, asset, own, state)
@@ -183,7 +207,7 @@ class Corrector:
             settling = _from(state.settling.get(asset), rows, part)
             if settling is not None:
                 until = min((later.low for later in following), default=2**62)
-                after = one.scores(rows, settling, until, places)
+                after = one.scores(rows, settling, until, WINDOWS, places)
                 state.settling.pop(asset, None)
                 if after is not None:
                     state.settling[asset] = after

@@ -38,12 +38,16 @@ class CorrectionJob:
 
     async def run(self, lines: Callable[[], list[Line]]) -> None:
         """Correct until cancelled; ``lines`` is asked for the lines of now."""
-        self._corrector = None
-        while True:
-            await asyncio.sleep(REST_SECONDS)
-            for line in lines():
-                while await self._pass(line):
-                    pass
+        try:
+            while True:
+                await asyncio.sleep(REST_SECONDS)
+                for line in lines():
+                    while await self._pass(line):
+                        pass
+        finally:
+            if self._corrector is not None:  # its thread would go on
+                self._corrector.stop()
+            self._corrector = None
 
     @property
     def problem(self) -> str:
@@ -57,7 +61,8 @@ class CorrectionJob:
     async def _pass(self, line: Line) -> bool:
         """One pass over a line; returns whether another has something to do at once."""
         try:
-            done = await asyncio.to_thread(self._work, line)
+            corrector = self._corrector = self._corrector or await asyncio.to_thread(self._open)
+            done = await asyncio.to_thread(corrector.work, line, time.time_ns() // 1000)
         except (QueryError, PlaceError, *STORAGE_ERRORS) as error:
             why = said(error) if isinstance(error, STORAGE_ERRORS) else str(error)
             self._tell(line, f"Late data of {line.plant}/{line.asset_class} is not corrected: {why}")
@@ -71,9 +76,8 @@ class CorrectionJob:
         self._count(line, done)
         return done.more
 
-    def _work(self, line: Line) -> Pass:
-        self._corrector = self._corrector or Corrector(self._open_store(), self._tenant)
-        return self._corrector.work(line, time.time_ns() // 1000)
+    def _open(self) -> Corrector:
+        return Corrector(self._open_store(), self._tenant)
 
     def _count(self, line: Line, done: Pass) -> None:
         self._late += done.late

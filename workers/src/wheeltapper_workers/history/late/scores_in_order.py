@@ -35,7 +35,6 @@ SLICE: Final = 1024
 """Windows read and scored at once."""
 PLACES: Final = 8
 """So many places are kept of an asset, from which the next correction may begin."""
-_FOREVER: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,7 @@ class Scored:
     made: list[tuple[str, pa.RecordBatch]]
     end: int
     """End of the last window scored."""
+    windows: int
     settled: bool
 
 
@@ -87,7 +87,7 @@ class ScoreRuns:
         self._block = 0
         self._end = NEVER
 
-    def run(self, corrected: pa.Table, first: int, until: int = _FOREVER) -> Scored:
+    def run(self, corrected: pa.Table, first: int, until: int, most: int) -> Scored:
         """Score from a window on, until nothing is different any more.
 
         Parameters
@@ -96,6 +96,8 @@ class ScoreRuns:
             Feature rows that take the place of stored ones, or are new, in order of time; none ends before ``first``.
         first, until
             Ends of the first window and of the last one that may be scored, ns.
+        most
+            Windows after which to leave off, about.
         """
         self._begin(first)
         ends = nanoseconds(corrected["window_end"])
@@ -103,8 +105,10 @@ class ScoreRuns:
         every = np.unique(np.concatenate((self._history.ends(), ends)))
         every = every[(every > self._end) & (every <= until)]
         made: list[tuple[str, pa.RecordBatch]] = []
-        for start in range(0, len(every), SLICE):
-            low, high = int(every[start]), int(every[min(start + SLICE, len(every)) - 1])
+        before_first, taken = int(np.searchsorted(every, first)), 0
+        for start in range(0, min(len(every), before_first + most), SLICE):
+            taken = min(start + SLICE, len(every))
+            low, high = int(every[start]), int(every[taken - 1])
             rows = self._history.revisions("features", low, high)
             now = _overlaid(newest(rows, ("window_end",)), corrected, low, high)
             for before, after in self._pieces(_rising(live(rows)), now):
@@ -112,8 +116,9 @@ class ScoreRuns:
                 if self._steps is not None:
                     self._places.append(Place(self._end, self._block, self._generation, self._live, self._own))
                 if self._end >= last and self._settled:
-                    return Scored(made, self._end, settled=True)
-        return Scored(made, self._end, settled=self._settled)
+                    return Scored(made, self._end, taken - before_first, settled=True)
+        settled = self._settled and taken == len(every)
+        return Scored(made, self._end, max(taken - before_first, 0), settled=settled)
 
     def _begin(self, first: int) -> None:
         """Take up the runs at the last place before a window."""
