@@ -70,13 +70,13 @@ def test_corrections_while_data_flows_and_workers_restart(late_line, in_order, t
     historian, job = Historian(store.root, store_config(late_line.configs)), Corrector(store, LINE.tenant)
     for message in flow:
         message.add_to(historian)
-        if random.random() < 0.02:
+        if random.random() < 0.03:
             historian.commit()
             job = Corrector(store, LINE.tenant) if random.random() < 0.3 else job
             corrected(store, job)
     historian.commit()
-    passes = corrected(store, job)
-    assert passes[-1].windows < 30, "most was corrected on the way"
+    corrected(store, job)
+    assert ask(store, "SELECT count(*) AS n FROM corrections")[0]["n"] > 1
     assert_as_in_order(store, in_order)
 
 

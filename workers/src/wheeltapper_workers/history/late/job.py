@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from deltalake.exceptions import CommitFailedError
+
 from wheeltapper_api.wire import Line
 from wheeltapper_workers.history.late.corrector import Corrector, Pass
 from wheeltapper_workers.history.place import PlaceError
@@ -63,6 +65,9 @@ class CorrectionJob:
         try:
             corrector = self._corrector = self._corrector or await asyncio.to_thread(self._open)
             done = await asyncio.to_thread(corrector.work, line, time.time_ns() // 1000)
+        except CommitFailedError as error:
+            log.info("Late data is corrected another time: %s", error)
+            return False
         except (QueryError, PlaceError, *STORAGE_ERRORS) as error:
             why = said(error) if isinstance(error, STORAGE_ERRORS) else str(error)
             self._tell(line, f"Late data of {line.plant}/{line.asset_class} is not corrected: {why}")
