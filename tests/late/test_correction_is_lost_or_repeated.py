@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from tests.late.conftest import NOW_US, ORDER, appended, assert_as_in_order, corrected
+from tests.late.conftest import NOW_US, ORDER, appended, assert_as_in_order, corrected, thrown
+from tests.replay.conftest import faulty, keep, run
 from tests.support.lines import LINE
 from wheeltapper_workers.history.late import correction, corrector, scores_in_order
 from wheeltapper_workers.history.late.corrector import Corrector
@@ -74,6 +75,23 @@ def test_killed_at_a_write(here, in_order, undisturbed, monkeypatch, number, aft
     assert {table: keys(appended(here, table)) for table in ORDER} == {
         table: keys(rows) for table, rows in undisturbed.items()
     }
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_killed_while_scores_wait_for_their_detector(in_order, tmp_path, monkeypatch, number):
+    """A few late samples at one place: long after the features are right again, the detector remembers them."""
+    monkeypatch.setattr(corrector, "WINDOWS", 8)
+    monkeypatch.setattr(scores_in_order, "SLICE", 8)
+    store = Store(str(tmp_path))
+    keep(run(thrown(faulty(until=530), share=0.3, since=450, until=460)), store.root)
+    dying(monkeypatch, number, after_the_write=True)
+    with pytest.raises(Killed):
+        corrected(store)
+    monkeypatch.undo()
+    corrected(store)
+    assert_as_in_order(store, in_order)
+    late = [row for row in appended(store, "scores") if row["revision"] == "1"]
+    assert len(late) > 2 * len([row for row in appended(store, "features") if row["revision"] == "1"])
 
 
 def keys(rows):

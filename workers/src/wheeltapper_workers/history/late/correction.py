@@ -63,6 +63,8 @@ class Settling:
     first: int
     """First and last telemetry block with late samples that led to it."""
     last: int
+    at_once: bool = False
+    """Windows to be scored are there already; else they come one by one."""
 
 
 class Correction:
@@ -136,7 +138,7 @@ class Correction:
             self._keep(self.found.scores, rows, stored, place, kept, late, "features_sequence")
         if scored.settled:
             return None
-        return replace(settling, start=max(scored.end + 1, settling.start))
+        return replace(settling, start=max(scored.end + 1, settling.start), at_once=scored.left_off)
 
     def _reaching(self, part: Touched) -> Touched:
         """The part with what is touched since a value held until the next one came."""

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -185,7 +185,8 @@ class Corrector:
         return all_found
 
     def _due(self, parts: list[Touched], settling: Settling | None, rules: Rules, limit: int) -> bool:
-        waiting = settling is not None and limit - settling.start >= _SETTLE_WINDOWS * rules.every_ns
+        wanted = _SETTLE_WINDOWS * rules.every_ns
+        waiting = settling is not None and (settling.at_once or limit - settling.start >= wanted)
         return waiting or any(part.low < limit for part in parts)
 
     def _correct_asset(
@@ -233,9 +234,7 @@ class Corrector:
         if not changed and state.entered < ENTRY_ROWS:
             return
         table = pinned[CORRECTIONS]
-        document = found.document(known) | {
-            "settling": {asset: [one.start, one.first, one.last] for asset, one in state.settling.items()}
-        }
+        document = found.document(known) | {"settling": {asset: astuple(one) for asset, one in state.settling.items()}}
         self._append(
             CORRECTIONS,
             table,

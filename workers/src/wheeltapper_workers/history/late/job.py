@@ -63,8 +63,9 @@ class CorrectionJob:
     async def _pass(self, line: Line) -> bool:
         """One pass over a line; returns whether another has something to do at once."""
         try:
-            corrector = self._corrector = self._corrector or await asyncio.to_thread(self._open)
-            done = await asyncio.to_thread(corrector.work, line, time.time_ns() // 1000)
+            if self._corrector is None:
+                self._corrector = await asyncio.to_thread(self._open)
+            done = await asyncio.to_thread(self._corrector.work, line, time.time_ns() // 1000)
         except CommitFailedError as error:
             log.info("Late data is corrected another time: %s", error)
             return False

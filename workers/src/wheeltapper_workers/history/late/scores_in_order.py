@@ -57,6 +57,8 @@ class Scored:
     """End of the last window scored."""
     windows: int
     settled: bool
+    left_off: bool = False
+    """More windows could have been scored."""
 
 
 class _Lent(ScoreStep):
@@ -117,8 +119,9 @@ class ScoreRuns:
                     self._places.append(Place(self._end, self._block, self._generation, self._live, self._own))
                 if self._end >= last and self._settled:
                     return Scored(made, self._end, taken - before_first, settled=True)
-        settled = self._settled and taken == len(every)
-        return Scored(made, self._end, max(taken - before_first, 0), settled=settled)
+        left_off = taken < len(every)
+        settled = self._settled and not left_off
+        return Scored(made, self._end, max(taken - before_first, 0), settled=settled, left_off=left_off)
 
     def _begin(self, first: int) -> None:
         """Take up the runs at the last place before a window."""
