@@ -52,7 +52,10 @@ def ask(store: Store, sql: str):
 def said(store: Store, table: str, which: str = "", where: str = "true", without=frozenset(WHERE)):
     """What the rows of a table say, in one order; NaN as text, so that rows compare."""
     sql = f"SELECT * FROM {table}{which} WHERE {where} ORDER BY {ORDER[table]}, revision"  # noqa: S608 - our own words
-    return [{k: repr(v) for k, v in row.items() if k not in without} for row in ask(store, sql)]
+    rows = ask(store, sql)
+    names = [*ORDER[table].split(", "), *(["revision"] if which else [])]
+    assert len(rows) == len({tuple(row[name] for name in names) for row in rows}), "each is there once"
+    return [{k: repr(v) for k, v in row.items() if k not in without} for row in rows]
 
 
 def appended(store: Store, table: str):

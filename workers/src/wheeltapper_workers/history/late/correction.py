@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
 from wheeltapper_workers.history.late.asset_history import AssetHistory
 from wheeltapper_workers.history.late.differences import as_corrections, places, says_otherwise
 from wheeltapper_workers.history.late.in_order import alone, features_in_order, modes_after, nanoseconds
-from wheeltapper_workers.history.late.lateness import Rules, Touched
+from wheeltapper_workers.history.late.lateness import Rules, Touched, joined
 from wheeltapper_workers.history.late.scores_in_order import Place, ScoreRuns
 from wheeltapper_workers.history.revisions import live
 from wheeltapper_workers.history.rows import read_entry, rows_of
@@ -96,12 +97,20 @@ class Correction:
         self._generation = ""
         self.found = Corrections()
 
-    def features(self, part: Touched, most: int) -> tuple[pa.Table, Touched | None]:
+    def reached(self, parts: Iterable[Touched]) -> list[Touched]:
+        """The parts with all that they touch, in as few as there can be: each window is in one of them."""
+        return joined(self._reaching(part) for part in parts)
+
+    def features(self, part: Touched, following: deque[Touched], most: int) -> tuple[pa.Table, Touched | None]:
         """Corrected rows of at most so many of the windows that a part touches, and what is left of the part.
 
         Those of the part that were appended before a crash are among them: their scores may not have been.
+
+        Parameters
+        ----------
+        following
+            Parts behind it, in order; the first ones are taken over where this one turns out to reach them.
         """
-        part = self._reaching(part)
         at, high, looked = part.low, part.high, self.found.looked
         tail = self._history.last_before(part.low + 1, _MODES, self._memory_ns(self._told))
         made = [SCHEMAS["features"].empty_table()]
@@ -112,6 +121,9 @@ class Correction:
                 made.append(rows)
                 if restless and last >= high:
                     high = last + _BEYOND * self._rules.every_ns
+                while following and following[0].low < high:
+                    part = part.joined(following.popleft())
+                    high = max(high, part.high)
             at = last
         left = at < high or part.held
         corrected = pa.concat_tables(made, promote_options="default")

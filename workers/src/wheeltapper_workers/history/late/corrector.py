@@ -197,12 +197,12 @@ class Corrector:
         self._places.move_to_end((line, asset))
         while len(self._places) > _ASSETS:
             self._places.popitem(last=False)
-        waiting, left = deque(parts), list[Touched]()
+        waiting, left = deque(one.reached(parts)), list[Touched]()
         while one.found.looked < WINDOWS and (waiting or asset in state.settling):
             part = waiting.popleft() if waiting else None
             rows, rest = SCHEMAS["features"].empty_table(), None
             if part is not None:
-                rows, rest = one.features(part, WINDOWS - one.found.looked)
+                rows, rest = one.features(part, waiting, WINDOWS - one.found.looked)
             left += [rest] if rest else []
             following = [*left, *waiting]
             settling = _from(state.settling.get(asset), rows, part)
