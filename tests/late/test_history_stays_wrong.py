@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from itertools import accumulate
 
 import numpy as np
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from tests.late.conftest import ORDER, appended, ask, assert_as_in_order, corrected, said, thrown
 from tests.replay.conftest import faulty, keep, run, store_config
 from tests.support.lines import LINE
+from tests.support.waiting import until
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history.historian import Historian
-from wheeltapper_workers.history.late import correction, corrector, scores_in_order
+from wheeltapper_workers.history.late import correction, corrector, job, scores_in_order
 from wheeltapper_workers.history.late.corrector import Corrector
+from wheeltapper_workers.history.late.job import CorrectionJob
+from wheeltapper_workers.history.place import PlaceError
 from wheeltapper_workers.history.replay import replay
-from wheeltapper_workers.history.tables import TABLES, Store
+from wheeltapper_workers.history.tables import PARTITIONS, TABLES, Store
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -116,3 +122,43 @@ def test_corrections_say_what_led_to_them(late):
     blocks = {row["block_sequence"] for row in ask(late, "SELECT DISTINCT block_sequence FROM raw")}
     assert all({row["late_first"], row["late_last"]} <= blocks for row in rows)
     assert all(row["late_first"] <= row["late_last"] for row in rows)
+
+
+def test_tables_from_before_there_were_revisions(late, in_order):
+    """Rows that lack the columns are as they were live; what is asked before and after says so."""
+    for table in ORDER:
+        path = late.path(LINE.tenant, table)
+        rows = DeltaTable(path, storage_options=late.storage_options).to_pyarrow_table()
+        options = {"partition_by": list(PARTITIONS), "storage_options": late.storage_options}
+        rows = rows.drop_columns(["revision", "late_first", "late_last"])
+        write_deltalake(path, rows, mode="overwrite", schema_mode="overwrite", **options)
+    assert ask(late, "SELECT count(*) AS n FROM features_revisions WHERE revision IS NOT NULL") == [{"n": 0}]
+    assert corrected(late)[0].windows > 0
+    assert_as_in_order(late, in_order)
+    assert ask(late, "SELECT count(*) AS n FROM features_revisions WHERE revision = 0") == [{"n": 0}]
+    assert replay(late.root, LINE.tenant, the_alert_of(late), storage_options=late.storage_options).same
+
+
+async def test_what_cannot_be_corrected_is_told_until_it_can(uncorrected, tmp_path, monkeypatch):
+    """The store worker goes on without it, and says why; when the tables are back the correction is made."""
+    monkeypatch.setattr(job, "REST_SECONDS", 0.01)
+    root = tmp_path / "tables"
+    shutil.copytree(uncorrected.root, root)
+    away = [PlaceError("The key is refused"), OSError("Generic S3 error: connection refused")]
+
+    def opened():
+        if away:
+            raise away.pop()
+        return Store(str(root))
+
+    told, one = [], CorrectionJob(LINE.tenant, opened)
+    task = asyncio.create_task(one.run(lambda: told.append(one.problem) or [LINE]))
+    try:
+        await until(lambda: one.summary()["scores"], seconds=60)
+        assert one.problem == ""
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert [bool(problem) for problem in told[:3]] == [False, True, True]
+    assert all("Late data of riverside/pump is not corrected: " in problem for problem in told[1:3])
+    assert one.summary()["late"] > 50
