@@ -90,8 +90,8 @@ def test_nothing_is_done_twice(late):
     corrected(late)
     before = {table: appended(late, table) for table in ORDER}
     versions = {table: found.version() for table in TABLES if (found := late.open(LINE.tenant, table))}
-    for job in (None, Corrector(late, LINE.tenant)):
-        assert all(not (one.windows or one.scores or one.late) for one in corrected(late, job))
+    for again in (None, Corrector(late, LINE.tenant)):
+        assert all(not (one.windows or one.scores or one.late) for one in corrected(late, again))
     assert {table: appended(late, table) for table in ORDER} == before
     assert {table: late.open(LINE.tenant, table).version() for table in versions} == versions
 

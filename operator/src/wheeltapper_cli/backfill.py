@@ -128,7 +128,13 @@ def backfill(history: Path, state: Path) -> None:
     \b
     Examples:
       wheeltapper backfill healthy-day.parquet
-      wheeltapper backfill last-year.csv
+      wheeltapper backfill last-winter.csv --state /srv/wheeltapper
+
+    \b
+    A CSV file:
+      time,asset,signal,value,text
+      2026-03-01T06:00:00Z,p-103,flow,41.7,
+      2026-03-01T06:00:12.5Z,p-103,recipe,,cap-28
     """
     access = access_of_running(state)
     if not access:
