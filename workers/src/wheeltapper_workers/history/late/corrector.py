@@ -229,28 +229,29 @@ class Corrector:
         self._append("scores", pinned["scores"], scores)
         self._append("features", pinned["features"], features)
         before, state = states
+        changed = before.parts != state.found.parts or before.late != state.found.late
+        if changed or features.num_rows or scores.num_rows or state.entered >= ENTRY_ROWS:
+            self._enter(line, known, pinned[CORRECTIONS], made, state, now_us)
+
+    def _enter(
+        self, line: Line, known: Told, table: DeltaTable | None, made: Corrections, state: _LineState, now_us: int
+    ) -> None:
+        """Enter how far was looked, and what is left to do."""
         found = state.found
-        changed = before.parts != found.parts or before.late != found.late or features.num_rows or scores.num_rows
-        if not changed and state.entered < ENTRY_ROWS:
-            return
-        table = pinned[CORRECTIONS]
         document = found.document(known) | {"settling": {asset: astuple(one) for asset, one in state.settling.items()}}
-        self._append(
-            CORRECTIONS,
-            table,
-            _entry(
-                line,
-                now_us,
-                number=(table.transaction_version(correction_id(CORRECTIONS)) or 0) + 1 if table else 1,
-                block_sequence=found.position,
-                late=found.late,
-                windows=features.num_rows,
-                scores=scores.num_rows,
-                crossed=made.crossed,
-                note=". ".join(made.notes),
-                state=json.dumps(document),
-            ),
+        entry = _entry(
+            line,
+            now_us,
+            number=(table.transaction_version(correction_id(CORRECTIONS)) or 0) + 1 if table else 1,
+            block_sequence=found.position,
+            late=found.late,
+            windows=sum(rows.num_rows for rows in made.features),
+            scores=sum(rows.num_rows for rows in made.scores),
+            crossed=made.crossed,
+            note=". ".join(made.notes),
+            state=json.dumps(document),
         )
+        self._append(CORRECTIONS, table, entry)
         state.entered = 0
         state.found = replace(found, late=0)
 
