@@ -30,7 +30,7 @@ from wheeltapper_workers.history.told import Told, told
 
 log = logging.getLogger(__name__)
 
-LOOK_ROWS: Final = 4_000_000
+LOOK_ROWS: Final = 1_000_000
 """Samples looked at in one pass, about."""
 WINDOWS: Final = 8192
 """Windows made again in one pass, about."""
@@ -116,7 +116,7 @@ class Corrector:
         state = self._lines.get(line) or self._taken_up(line, known)
         pinned = {name: self._store.open(self._tenant, name) for name in ("features", "scores", CORRECTIONS)}
         before = state.found
-        found = scanned(self._store, line, known, before, formed, LOOK_ROWS)
+        found = scanned(self._store, line, known, before, formed, LOOK_ROWS, self._go_on)
         after = _LineState(found, dict(state.settling), state.entered + found.rows)
         corrections = self._correct(line, known, after, now_us)
         late = after.found.late - before.late

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Self
@@ -67,16 +67,27 @@ class Found:
         return cls(position, document["generation"], clocks, parts)
 
 
-def scanned(store: Store, line: Line, told: Told, before: Found, formed: int, most_rows: int) -> Found:
+def scanned(
+    store: Store,
+    line: Line,
+    told: Told,
+    before: Found,
+    formed: int,
+    most_rows: int,
+    before_reading: Callable[[], None] = lambda: None,
+) -> Found:
     """What is found in the stored blocks, or in some of them once ``most_rows`` were looked at.
 
     Parameters
     ----------
     formed
         Last block of which all rows are stored that it formed. Behind it only blocks are looked at that form none.
+    before_reading
+        Called before every piece; what it raises ends the work.
     """
     found = replace(before, rows=0)
     for table in in_order(store, line, "raw", columns=_COLUMNS, first=before.position + 1):
+        before_reading()
         for generation, rows in _by_config(table.sort_by("block_sequence"), told, found.generation):
             following = _followed(found, told, generation)
             found = _taken(following, Rules.of(told.config(generation)), rows, formed)
