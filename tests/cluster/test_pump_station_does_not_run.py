@@ -76,10 +76,9 @@ def test_an_edit_is_taken_up_without_a_restart(operated, station):
 
 def windows(operated, twin, since):
     """How many scores of a model each window of a twin has, by the second of its end."""
-    sql = (  # noqa: S608 - the names are this test's own
-        "SELECT CAST(epoch(window_end) AS BIGINT) AS ended, count(*) AS scores FROM scores WHERE "
-        f"asset = '{twin}' AND failure_model = 'bearing-wear' AND epoch(window_end) > {since} GROUP BY ended"
-    )
+    chosen = f"asset = '{twin}' AND failure_model = 'bearing-wear' AND epoch(window_end) > {since}"
+    what = "CAST(epoch(window_end) AS BIGINT) AS ended, count(*) AS scores"
+    sql = f"SELECT {what} FROM scores WHERE {chosen} GROUP BY ended"  # noqa: S608 - all of it is this test's own
     command = ("python", "-m", "wheeltapper_cli", "query", sql, "--output", "json")
     printed = operated.cluster.kubectl("exec", f"deploy/{TENANT}-store", NAMESPACE, "-c", "gateway", "--", *command)
     return {row["ended"]: row["scores"] for row in json.loads(printed)}
