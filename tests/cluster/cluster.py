@@ -16,7 +16,7 @@ from tests.cluster import control_plane, node
 from tests.cluster.access import Access
 from tests.cluster.images import image_of_program
 from tests.cluster.programs import COREDNS, KUBERNETES, Tell, folder_of, locked
-from tests.cluster.sandbox import Sandbox
+from tests.cluster.sandbox import INSIDE, Sandbox
 from tests.cluster.storage import offer_volumes
 from tests.support.waiting import wait
 
@@ -32,6 +32,11 @@ class Cluster(Access):
         self.state = _states() / self.name
         self.sandbox = Sandbox(self.name, self.state)
         super().__init__(self.state / "kubeconfig", self.state / "programs" / "kubectl")
+
+    @property
+    def inside_kubeconfig(self) -> Path:
+        """File with all rights for a process inside."""
+        return INSIDE / "etc" / "tester.kubeconfig"
 
     @contextmanager
     def held(self, tell: Tell) -> Iterator[None]:
@@ -76,6 +81,14 @@ class Cluster(Access):
         if self.sandbox.exists or self.state.exists():
             tell(f"Ending the cluster {self.name}")
         self.sandbox.destroy()
+
+    def stop_program(self, name: str) -> None:
+        """Kill a program of the control plane."""
+        self.sandbox.kill(f"{INSIDE}/programs/{name}")
+
+    def start_program(self, name: str) -> None:
+        """Start a program of the control plane again."""
+        self.sandbox.start(name, *control_plane.programs()[name])
 
     def load_image(self, archive: Path) -> None:
         """Put an image, as ``docker save`` or ``buildah push docker-archive:`` write it, on the node."""

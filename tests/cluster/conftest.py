@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -12,6 +12,8 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.containers import archive_of
 from tests.cluster.examples import ROOT
 from tests.cluster.fixtures import required
+from tests.cluster.installation import remove
+from tests.cluster.operated import Operated, install_operator
 from tests.cluster.programs import Tell
 
 
@@ -42,3 +44,15 @@ def load(cluster: Access, tell: Tell) -> Callable[[str], str]:
         return name
 
     return load
+
+
+@pytest.fixture(scope="session")
+def operated(cluster: Access, helm: Callable[..., str], load: Callable[[str], str]) -> Iterator[Operated]:
+    """The cluster with the charts and the operator of this checkout installed."""
+    if not isinstance(cluster, Cluster):
+        pytest.skip("The images of this test are not on the node of a cluster that runs elsewhere")
+    try:
+        install_operator(cluster, helm, load)
+        yield Operated(cluster, load("workers"))
+    finally:
+        remove(cluster, helm)

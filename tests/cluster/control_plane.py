@@ -26,6 +26,7 @@ _INSIDE_USERS: Final = {
     "scheduler": ("system:kube-scheduler", ""),
     "kubelet": (f"system:node:{NODE_NAME}", "system:nodes"),
     "proxy": ("system:kube-proxy", ""),
+    "tester": ("tester", "system:masters"),
 }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -73,9 +75,17 @@ class Sandbox:
         wait(lambda: holder.poll() is not None or "ready" in log.read_text(), 10, "the sandbox", log.read_text)
         assert holder.poll() is None, f"The sandbox cannot be made: {log.read_text()}"
 
-    def start(self, name: str, *command: str | Path) -> None:
+    def start(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
         """Start a process inside that outlives this one; its output goes to a file named after it."""
-        self._spawn(name, self._inside(command))
+        return self._spawn(name, self._inside(command))
+
+    def kill(self, program: str) -> None:
+        """Kill the processes inside that run a program, and wait until they are gone."""
+        running = [pid for pid in self.cgroup.processes() if _program_of(pid) == program]
+        assert running, f"{program} does not run"
+        for pid in running:
+            os.kill(pid, signal.SIGKILL)
+        wait(lambda: not any(_program_of(pid) == program for pid in running), 10, f"the end of {program}")
 
     def run(self, *command: str | Path, stdin: IO[bytes] | None = None, seconds: float = 60) -> str:
         """Standard output of a command that runs inside.
@@ -106,6 +116,18 @@ class Sandbox:
             self._spawn(f"relay-{name}", [*self._nsenter("--net"), *relay], listener.fileno())
             return int(listener.getsockname()[1])
 
+    @contextmanager
+    def forwarded(self, name: str, target: str) -> Iterator[int]:
+        """The same for as long as it is used, in a sandbox that outlives the run."""
+        port = self.forward(name, target)
+        relay = self._started[-1]
+        try:
+            yield port
+        finally:
+            relay.terminate()
+            relay.wait(30)
+            self._started.remove(relay)
+
     def log(self, name: str, lines: int = 15) -> str:
         """Last lines of what a process said."""
         file = self.state / "log" / f"{name}.log"
@@ -129,7 +151,7 @@ class Sandbox:
         assert holder in self.cgroup.processes(), f"The sandbox {self.name} has ended: {self.log('holder')}"
         return ["nsenter", f"--target={holder}", *options]
 
-    def _spawn(self, name: str, command: list[str], *keep: int) -> None:
+    def _spawn(self, name: str, command: list[str], *keep: int) -> subprocess.Popen[bytes]:
         with (self.state / "log" / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 self.cgroup.entering(command),
@@ -140,3 +162,12 @@ class Sandbox:
                 pass_fds=keep,
             )
         self._started.append(process)
+        return process
+
+
+def _program_of(pid: int) -> str:
+    """Path of a process's program as its command line says; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
+    except OSError:
+        return ""

@@ -142,7 +142,8 @@ def test_entry_point_is_the_worker(cluster, tenant, load):
     ("part", "there", "absent"),
     [
         ("workers", IMPORTS_OF_WORKERS, ["kopf", "kubernetes", "pytest", "pip"]),
-        ("operator", "wheeltapper_operator.compile kopf kubernetes", ["onnxruntime", "numpy", "pytest", "pip"]),
+        ("operator", "wheeltapper_operator.compile wheeltapper_operator.backbone.accounts kopf kubernetes",
+         ["onnxruntime", "numpy", "pytest", "pip"]),
     ],
 )  # fmt: skip
 def test_image_carries_what_it_needs_and_no_more(cluster, tenant, load, part, there, absent):

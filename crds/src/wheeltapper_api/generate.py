@@ -1,4 +1,4 @@
-"""Write the CRDs, the editors' schemas and the library's pages: ``python -m wheeltapper_api.generate``.
+"""Write CRDs, editors' schemas, the library's pages and parts of the charts: ``python -m wheeltapper_api.generate``.
 
 With ``--check`` it only says whether they are right.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -16,13 +16,14 @@ from wheeltapper_api import field_examples, library_pages, library_versions
 from wheeltapper_api.fields import GROUP
 from wheeltapper_api.json_schema import all_kinds_schema, kind_schema, schema_text
 from wheeltapper_api.kinds import KINDS
-from wheeltapper_api.library import entries
+from wheeltapper_api.library import class_of, entries
 from wheeltapper_api.schema import crd
 
 FOLDER: Final = Path(__file__).parents[2]
 HEADER: Final = "# Generated from the models in crds/src by `make generate`; change those, not this.\n"
 
 
+_LIBRARY_HEADER: Final = "# Copied from crds/src/wheeltapper_api/library by `make generate`; change that, not this.\n"
 _EXAMPLES: Final = FOLDER / "examples" / "valid"
 _SNIPPETS: Final = f"src/wheeltapper_api/{field_examples.FILE}"
 
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write("Usage: python -m wheeltapper_api.generate [--check]\n")
         return 2
-    library = _library(check=bool(arguments))
+    library = _elsewhere(check=bool(arguments))
     names = stale(FOLDER)
     if arguments:
         for name in names:
@@ -83,13 +84,40 @@ def library_files(root: Path) -> tuple[dict[Path, str], list[str]]:
     return wanted, library_versions.refused(before, entries())
 
 
-def _library(*, check: bool) -> int:
-    """Write the library's files; 1 if a version is refused, or a file differs and is only to be checked."""
+def chart_files(root: Path) -> dict[Path, str]:
+    """Text of the charts' generated files by path: the CRDs as templates, and the library.
+
+    Parameters
+    ----------
+    root
+        Folder of the project.
+    """
+    crds = root / "charts" / "wheeltapper-crds" / "templates"
+    wanted = {crds / f"{kind.resource.plural}.{GROUP}.yaml": HEADER + _template(crd(kind)) for kind in KINDS.values()}
+    library = root / "charts" / "wheeltapper" / "library"
+    for entry in entries():
+        path = library / f"{class_of(entry.resource)}.yaml"
+        wanted[path] = wanted.get(path, _LIBRARY_HEADER) + f"---\n# {entry.path}\n{entry.text}"
+    return wanted
+
+
+def _template(document: dict[str, Any]) -> str:
+    """A CRD as a template of a chart: it stays when the chart goes, since all objects of its kind would go with it."""
+    metadata = document["metadata"] | {"annotations": {"helm.sh/resource-policy": "keep"}}
+    return _text(document | {"metadata": metadata}).replace("{{", '{{ "{{" }}')
+
+
+def _elsewhere(*, check: bool) -> int:
+    """Write what is not below ``crds``; 1 if a version is refused, or a file differs and is only to be checked."""
     root = FOLDER.parent
     wanted, refused = library_files(root)
-    there = {*(root / "docs" / "classes").glob("*.md"), *wanted}
+    wanted |= chart_files(root)
+    folders = {path.parent for path in wanted if path.suffix}  # CHECKSUMS stands among files that are written by hand
+    there = {*wanted, *(path for folder in folders for path in folder.glob("*.*"))}
     wrong = [p for p in sorted(there) if not p.exists() or p.read_text(encoding="utf-8") != wanted.get(p)]
-    told = [f"{path.relative_to(root)} is not what the library gives; run make generate" for path in wrong]
+    told = [
+        f"{path.relative_to(root)} is not what the models and the library give; run make generate" for path in wrong
+    ]
     if refused or check:
         sys.stderr.writelines(f"{line}\n" for line in refused or told)
         return 1 if refused or told else 0

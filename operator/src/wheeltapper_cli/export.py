@@ -14,6 +14,7 @@ from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import folder as tables_folder
 from wheeltapper_cli.replay import moment
+from wheeltapper_cli.served import Served, shown
 from wheeltapper_workers.history.export import FORMATS, Wanted
 from wheeltapper_workers.history.export import export as export_rows
 from wheeltapper_workers.history.query import QueryError, open_store
@@ -23,7 +24,7 @@ _DEFAULT: Final = tuple(TABLE_OF[stage] for stage in Stage)
 """What machines said and what was made of it; of these a table without data is passed over."""
 
 
-@click.command()
+@click.command(cls=Served, resource="tables", writes="target")
 @STATE
 @TENANT
 @OUTPUT
@@ -76,6 +77,7 @@ def export(
         raise InvalidInputError(str(error)) from error
     except OSError as error:
         raise CommandError(f"{target} cannot be written: {error}; choose another place with --to") from error
+    written = [one.model_copy(update={"file": shown(one.file), "dictionary": shown(one.dictionary)}) for one in written]
     if output == "json":
         click.echo(json.dumps([one.model_dump(mode="json") for one in written]))
         return

@@ -20,6 +20,8 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, ServerError, ServiceUnavailableError
 
+from wheeltapper_backbone.credentials import connect_options
+
 log = logging.getLogger(__name__)
 
 _PULL_SECONDS: Final = 5.0
@@ -50,7 +52,7 @@ class Message:
 async def connect(url: str, credentials: Path, name: str) -> Client:
     """Connect to the tenant's account, waiting for the server as long as it takes.
 
-    ``credentials`` is a folder with the files ``username`` and ``password``.
+    ``credentials`` is a folder with the file ``user.creds``, or with ``username`` and ``password``.
     """
 
     async def on_error(error: Exception) -> None:
@@ -67,8 +69,6 @@ async def connect(url: str, credentials: Path, name: str) -> Client:
     await client.connect(
         url,
         name=name,
-        user=(credentials / "username").read_text().strip(),
-        password=(credentials / "password").read_text().strip(),
         max_reconnect_attempts=-1,
         reconnect_time_wait=_RETRY_SECONDS,  # type: ignore[arg-type]  # annotated int, slept as it is
         ping_interval=5,
@@ -76,6 +76,7 @@ async def connect(url: str, credentials: Path, name: str) -> Client:
         error_cb=on_error,
         disconnected_cb=on_lost,
         reconnected_cb=on_back,
+        **connect_options(credentials),
     )
     return client
 

@@ -1,0 +1,41 @@
+"""Names that the operator, its charts and other systems agree on; a test holds the charts' output against them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wheeltapper_api.fields import GROUP
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGER: Final = "wheeltapper"
+MANAGED: Final = f"{MANAGED_BY}={MANAGER}"
+"""Selector of everything the operator makes."""
+TENANT_LABEL: Final = f"{GROUP}/tenant"
+"""Label of everything that is a tenant's, its namespace too: one without it is somebody else's."""
+CREATED: Final = f"{GROUP}/created-for"
+"""Annotation of a namespace that the operator made itself, and so may delete."""
+FINALIZER: Final = f"{GROUP}/in-use"
+"""Keeps an object until nothing needs it any more."""
+
+OBJECTS: Final = "wheeltapper-operator"
+"""Field manager of the objects that the operator makes."""
+STATUSES: Final = "wheeltapper-operator-status"
+"""Field manager of the statuses that it writes."""
+
+OPERATOR: Final = "wheeltapper-operator"
+"""Deployment and service account of the operator, and the Lease by which one of its pods leads."""
+NATS: Final = "wheeltapper-nats"
+"""StatefulSet of the backbone, and the Service that its clients use."""
+NATS_PEERS: Final = "wheeltapper-nats-peers"
+"""Headless Service by which the servers of the backbone find one another."""
+NATS_PORT: Final = 4222
+GATEWAY_ROLE: Final = "wheeltapper-gateway"
+"""ClusterRole with what a tenant's gateway asks the API server about its callers."""
+VIEWER_ROLE: Final = "wheeltapper-viewer"
+"""ClusterRole with what a person may see through a gateway, but the audit log."""
+KEYS_SECRET: Final = "wheeltapper-backbone-keys"  # noqa: S105 - a name
+"""In the release's namespace: what all keys of the backbone are derived from, and the servers' own configuration."""
+RESOLVER_FILE: Final = "resolver.conf"
+"""Key of that Secret which the servers of the backbone include."""
+ACCOUNTS_FOLDER: Final = "/data/accounts"
+"""Where a server of the backbone keeps the accounts, on its volume."""

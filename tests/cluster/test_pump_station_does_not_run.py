@@ -1,0 +1,143 @@
+"""What the demo shows on one machine comes about in a cluster, in whatever order things are applied and deleted."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+import pytest
+
+from tests.cluster.operated import TENANT, condition, is_ready
+from tests.support.waiting import wait
+
+NAMESPACE = f"--namespace={TENANT}"
+COLUMNS = ("NAME", "CLASS", "PLANT", "READY", "FRESH", "MODE", "HEALTH", "ALERTS", "AGE")
+
+
+@pytest.fixture(scope="module")
+def station(operated):
+    """The example, its objects applied one by one in an order of chance, as GitOps tools do, with repetitions."""
+    documents = operated.example()
+    random.Random(20260101).shuffle(documents)
+    began = time.monotonic()
+    while documents:
+        documents = [document for document in documents if not applied(operated, document)]
+        assert time.monotonic() < began + 60, documents
+    yield began
+    operated.remove(TENANT)
+
+
+def applied(operated, document):
+    return operated.cluster.try_kubectl("apply", "--server-side", "-f-", stdin=json.dumps(document)).returncode == 0
+
+
+def pods(operated):
+    found = operated.objects("pods", NAMESPACE, "--selector=app.kubernetes.io/managed-by=wheeltapper")
+    return {
+        pod["metadata"]["uid"]: [c["restartCount"] for c in pod["status"]["containerStatuses"]]
+        for pod in found.values()
+    }
+
+
+def test_every_twin_is_ready_and_the_fault_raises_its_alert(operated, station):
+    operated.wait(operated.ready, 120, "ready twins")
+
+    def alarmed():
+        return operated.twins()["p-103"].get("status", {}).get("openAlerts")
+
+    operated.wait(alarmed, max(1.0, station + 180 - time.monotonic()), "the alert on p-103")
+    twins = operated.twins()
+    assert all(condition(twin, "Fresh")["status"] == "True" for twin in twins.values())
+    assert [name for name, twin in twins.items() if twin["status"]["openAlerts"]] in (["p-103"], ["p-103", "p-202"])
+    printed = operated.cluster.kubectl("get", "twins", NAMESPACE)
+    assert printed.splitlines()[0].split() == list(COLUMNS)
+    assert all(
+        is_ready(one)
+        for kind in ("plants", "assetclasses", "failuremodels")
+        for one in operated.objects(kind, NAMESPACE).values()
+    )
+    assert is_ready(operated.objects("tenantpolicies")[TENANT])
+
+
+def test_an_edit_is_taken_up_without_a_restart(operated, station):
+    operated.wait(operated.ready, 120, "ready twins")
+    before = pods(operated)
+    others = {name: twin["status"] for name, twin in operated.twins().items()}
+    operated.cluster.kubectl(
+        "patch", "twin", "p-102", NAMESPACE, "--type=merge", '--patch={"spec": {"criticality": "B"}}'
+    )
+    operated.wait(lambda: is_ready(operated.twins()["p-102"]), 30, "the edit")
+    assert pods(operated) == before
+    for name, twin in operated.twins().items():
+        if name != "p-102":
+            assert condition(twin, "Ready") == next(c for c in others[name]["conditions"] if c["type"] == "Ready")
+
+
+def windows(operated, twin, since):
+    """How many scores of a model each window of a twin has, by the second of its end."""
+    chosen = f"asset = '{twin}' AND failure_model = 'bearing-wear' AND epoch(window_end) > {since}"
+    what = "CAST(epoch(window_end) AS BIGINT) AS ended, count(*) AS scores"
+    sql = f"SELECT {what} FROM scores WHERE {chosen} GROUP BY ended"  # noqa: S608 - all of it is this test's own
+    command = ("python", "-m", "wheeltapper_cli", "query", sql, "--output", "json")
+    printed = operated.cluster.kubectl("exec", f"deploy/{TENANT}-store", NAMESPACE, "-c", "gateway", "--", *command)
+    return {row["ended"]: row["scores"] for row in json.loads(printed)}
+
+
+@pytest.mark.timeout(900)
+def test_a_hundred_edits_and_two_lost_pods_leave_no_gap(operated, station, tell):
+    """The neighbours of an edited twin are scored window by window, and so is everybody while pods are replaced."""
+    operated.wait(operated.ready, 120, "ready twins")
+    before, began, took = pods(operated), time.time(), []
+    for number in range(100):
+        patch = json.dumps({"spec": {"title": f"Pump P-102, edit {number}"}})
+        started = time.monotonic()
+        operated.cluster.kubectl("patch", "twin", "p-102", NAMESPACE, "--type=merge", f"--patch={patch}")
+        operated.wait(lambda: is_ready(operated.get("twin", "p-102", NAMESPACE)), 60, "the edit")
+        took.append(time.monotonic() - started)
+    took.sort()
+    tell(f"An edit is in force and said to be so after {took[50]:.2f} s, 98 of 100 within {took[98]:.2f} s")
+    assert pods(operated) == before, "an edit restarts nothing"
+
+    for worker in ("riverside-analyse", "store"):
+        operated.cluster.kubectl("delete", "pod", NAMESPACE, f"--selector=app.kubernetes.io/instance={TENANT}-{worker}")
+    operated.wait(operated.ready, 120, "ready twins")
+    replaced = time.time()
+    for twin in ("p-101", "p-102"):
+        operated.wait(
+            lambda twin=twin: max(windows(operated, twin, began), default=0) > replaced + 10, 120, "new scores"
+        )
+        found = windows(operated, twin, began)
+        assert set(found.values()) == {1}, found
+        assert sorted(found) == list(range(min(found), max(found) + 5, 5))
+
+
+def test_a_class_and_a_plant_in_use_stay_until_their_twins_are_gone(operated, station):
+    operated.wait(operated.ready, 120, "ready twins")
+    kubectl = operated.cluster.kubectl
+    for kind, name in (("assetclass", "centrifugal-pump"), ("plant", "riverside")):
+        kubectl("delete", kind, name, NAMESPACE, "--wait=false")
+    kubectl("delete", "tenantpolicy", TENANT, "--wait=false")
+
+    def blocked(what, *where):
+        return condition(operated.get(*what, *where), "Stalled").get("reason") == "InUse"
+
+    operated.wait(lambda: blocked(("assetclass", "centrifugal-pump"), NAMESPACE), 30, "the class held back")
+    operated.wait(lambda: blocked(("plant", "riverside"), NAMESPACE), 30, "the plant held back")
+    operated.wait(lambda: blocked(("tenantpolicy", TENANT)), 30, "the tenant held back")
+    assert (
+        "AssetTwin northwater/p-101" in condition(operated.get("plant", "riverside", NAMESPACE), "Stalled")["message"]
+    )
+    assert len(pods(operated)) == 4, "what is held back goes on"
+
+    kubectl("delete", "twins", "--all", NAMESPACE)
+
+    def left():
+        return operated.objects("assetclasses,plants", NAMESPACE) | operated.objects("tenantpolicies")
+
+    operated.wait(lambda: not left(), 60, "the end of all that was deleted")
+    ours = "--selector=app.kubernetes.io/managed-by=wheeltapper"
+    wait(lambda: not operated.objects("pods", NAMESPACE, ours), 60, "the end of the workers")
+    kept = operated.objects("deployments,services,secrets,pvc,serviceaccounts,rolebindings", NAMESPACE, ours)
+    assert all(one["kind"] == "PersistentVolumeClaim" for one in kept.values()), "only data is kept"
+    assert "tables" in kept
