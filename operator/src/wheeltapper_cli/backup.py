@@ -26,6 +26,7 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Stage
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.options import OUTPUT
+from wheeltapper_cli.places import folder as tables_folder
 from wheeltapper_edge.command import SubstrateError
 from wheeltapper_edge.snapshots import restore_stream, save_stream
 from wheeltapper_edge.substrates.processes import ProcessSubstrate
@@ -81,7 +82,7 @@ def backup(state: Path, output: str, target: Path) -> None:
       wheeltapper backup --to /backup/2026-03-01
       wheeltapper backup --state .wheeltapper --to /backup/2026-03-01 --output json
     """
-    if not (state / "tables").is_dir():
+    if not (state / "secrets").is_dir():
         raise InvalidInputError(f"There is no installation in {state}; name it with --state")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidInputError(f"{target} is there already; name another folder with --to")
@@ -154,11 +155,12 @@ def _input_of(name: str) -> str:
 
 async def _backup(state: Path, folder: Path) -> Backup:
     async with _access(state) as access:
+        stores = {tenant: Store(tables_folder(state, tenant)[0]) for tenant in access}
         made = now_text(time.time_ns())
         checkpoints = _copy_checkpoints(state / "workers", folder / "workers")
         tables: dict[str, dict[str, int]] = {}
         for tenant in access:
-            copy_tenant(Store(str(state / "tables")), tenant, folder / "tables", _tell)
+            copy_tenant(stores[tenant], tenant, folder / "tables", _tell)
             tables[tenant] = _positions(folder / "tables", tenant)
         streams = {tenant: await _save_streams(tenant, *access[tenant], folder / "streams") for tenant in access}
     found = Backup(tenants=sorted(access), made=made, streams=streams, tables=tables, checkpoints=checkpoints)

@@ -15,6 +15,7 @@ from wheeltapper_edge.private import write_private
 from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
+from wheeltapper_workers.history.tables import Store
 
 _FILE: Final = "tables.json"
 
@@ -26,6 +27,11 @@ class Place:
     tenant: str
     root: str
     options: Mapping[str, str] | None
+
+    @property
+    def store(self) -> Store:
+        """The tables, to be opened."""
+        return Store(self.root, self.options)
 
 
 def remember(state: Path, configs: Iterable[WorkerConfig]) -> None:

@@ -93,7 +93,8 @@ def _copy(files: pafs.FileSystem, path: str, target: Path) -> None:
 
 
 def _put(source: Path, files: pafs.FileSystem, path: str) -> None:
-    files.create_dir(PurePosixPath(path).parent.as_posix())
+    if "/" in path:
+        files.create_dir(PurePosixPath(path).parent.as_posix())
     with source.open("rb") as file, files.open_output_stream(path) as target:
         while chunk := file.read(_CHUNK):
             target.write(chunk)
