@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from datetime import timedelta
@@ -23,6 +22,7 @@ from wheeltapper_workers.history.holds import Hold, place_hold, release_hold
 from wheeltapper_workers.history.query import QueryError, query
 from wheeltapper_workers.history.replay import replay
 from wheeltapper_workers.history.retention import DAY_NS
+from wheeltapper_workers.history.sweeping import sweep
 from wheeltapper_workers.history.tables import Store
 
 __all__ = ["live", "root"]
@@ -55,7 +55,7 @@ def store(live, tmp_path) -> Store:
 
 def test_nothing_goes_before_its_time(store):
     """The rows are of 2023, and were stored a moment ago."""
-    assert clean(store, LINE.tenant, NO_PINS, time.time_ns()).expired == []
+    assert clean(store, LINE.tenant, NO_PINS, time.time_ns()) == []
     assert count(store, "raw") == 4800
 
 
@@ -68,7 +68,7 @@ def test_alert_keeps_its_days(store):
 def test_what_goes_is_written_down(store):
     raw = count(store, "raw")
     cleaned = clean(store, LINE.tenant, NO_PINS, later(3))
-    assert {part.table for part in cleaned.expired} == {"raw"}
+    assert {part.table for part in cleaned} == {"raw"}
     assert count(store, "raw") == 0
     assert count(store, "features") > 0
     (row,) = query(store.root, "SELECT * FROM removed", LINE.tenant).to_pylist()
@@ -87,9 +87,9 @@ def test_run_that_ended_in_between_is_written_down_once(store, monkeypatch):
 def test_hold_keeps_it(store):
     alert = the_alert(store.root)
     place_hold(store, LINE.tenant, Hold(alert_id=alert, reason="claim", since="2026-01-01T00:00:00Z"))
-    assert clean(store, LINE.tenant, NO_PINS, later(5000)).expired == []
+    assert clean(store, LINE.tenant, NO_PINS, later(5000)) == []
     release_hold(store, LINE.tenant, alert)
-    assert {part.table for part in clean(store, LINE.tenant, NO_PINS, later(5000)).expired} == {
+    assert {part.table for part in clean(store, LINE.tenant, NO_PINS, later(5000))} == {
         *("raw", "features", "scores", "events")
     }
 
@@ -140,24 +140,18 @@ def test_commit_between_snapshot_and_removal(store, monkeypatch):
     assert count(store, "raw") == 0
 
 
-def test_files_outlive_their_rows_by_a_day(store, monkeypatch):
-    """A reader that has a snapshot open goes on reading; a running writer's file is left alone, however old."""
+def test_reader_goes_on_reading_what_it_has_open(store):
+    """The files stay until they are swept away, which takes a day; and then nothing but them is gone."""
     path = Path(store.path(LINE.tenant, "raw"))
     reader = store.dataset(LINE.tenant, "raw")
-    writers = next(path.rglob("*.parquet")).with_name("part-00000-of-a-running-writer.parquet")
-    shutil.copy(next(path.rglob("*.parquet")), writers)
-    os.utime(writers, (time.time() - 90 * 86_400,) * 2)
-    for file in path.rglob("*.parquet"):
-        os.utime(file, (time.time() - 90 * 86_400,) * 2)
-    assert clean(store, LINE.tenant, NO_PINS, later(3)).files == 0
+    clean(store, LINE.tenant, NO_PINS, later(3))
     assert reader.to_table().num_rows == 4800
-    DeltaTable(path).create_checkpoint()
-    monkeypatch.setattr(cleaner, "UNREFERENCED_HOURS", 0)
-    files = clean(store, LINE.tenant, NO_PINS, later(3)).files
-    assert files > 0
-    assert [file.name for file in path.rglob("part-*.parquet")] == [writers.name]
+    assert sweep(store, LINE.tenant, "raw", []) == 0
+    assert sweep(store, LINE.tenant, "raw", [], kept_hours=0) > 0
+    assert list(path.rglob("part-*.parquet")) == []
     assert count(store, "raw") == 0
     assert count(store, "features") > 0
+    assert Historian(store.root, _config(NO_PINS)).positions()["TELEMETRY"] > 0, "the position outlives the rows"
 
 
 def test_replay_knows_that_days_are_gone(live, tmp_path):
@@ -189,7 +183,7 @@ def test_replay_knows_that_days_are_gone(live, tmp_path):
 def test_historian_without_retention_keeps_everything(store, live):
     del live
     historian = Historian(store.root, _config(None))
-    assert historian.clean(later(9000)) is None
+    assert historian.clean(later(9000)) == []
     assert count(store, "raw") == 4800
 
 

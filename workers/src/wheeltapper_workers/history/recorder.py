@@ -288,13 +288,13 @@ class Recorder:
         """Remove what is past its age; between two commits, so that they need not try again because of each other."""
         self._clean_at = time.monotonic() + _CLEAN_SECONDS
         try:
-            cleaned = await asyncio.to_thread(self._historian.clean, time.time_ns())
+            removed = await asyncio.to_thread(self._historian.clean, time.time_ns())
         except StoreError as error:
             self._cannot_clean = str(error)
             log.warning("%s; trying again in an hour", error)
             return
         self._cannot_clean = ""
-        for part in cleaned.expired if cleaned else []:
+        for part in removed:
             log.info("Removed %s of %s/%s from %s", part.date, part.plant, part.asset_class, part.table)
 
 
