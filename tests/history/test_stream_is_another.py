@@ -6,7 +6,6 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
-import pyarrow.fs as pafs
 import pytest
 from nats.js.api import StreamConfig
 
@@ -125,12 +124,11 @@ async def test_numbers_of_lost_messages_given_to_others_before_anyone_noticed(ba
     await publish(backbone, 3)
     async with recording(backbone, root) as recorder:
         await stored_up_to(recorder, 3)
-    kept = kept_state(backbone)
-    await backbone.ready()
+    await backbone.keep()
     async with recording(backbone, root) as recorder:
         await publish(backbone, 3, first=3)
         await stored_up_to(recorder, 6)
-    await set_back(backbone, kept)
+    await backbone.lose()
     await publish(backbone, 6, first=40)
     async with recording(backbone, root) as recorder:
         await stored_up_to(recorder, 9)
@@ -147,12 +145,11 @@ async def test_end_that_is_lost_had_been_stored(backbone, tmp_path):
     """The tables have it, so nothing is missing; what comes next gets fresh numbers."""
     root = tmp_path / "tables"
     await publish(backbone, 3)
-    kept = kept_state(backbone)
-    await backbone.ready()
+    await backbone.keep()
     await publish(backbone, 3, first=3)
     async with recording(backbone, root) as recorder:
         await stored_up_to(recorder, 6)
-    await set_back(backbone, kept)
+    await backbone.lose()
     async with recording(backbone, root) as recorder:
         await until(lambda: recorder.summary()["missed"]["messages"] == 3)
         await publish(backbone, 2, first=6)
@@ -170,12 +167,11 @@ async def test_end_is_lost_before_it_was_stored(backbone, tmp_path):
     """A worker that had written it has the stream count on; the historian finds the hole, and the ledger has it."""
     root = tmp_path / "tables"
     await publish(backbone, 3)
-    kept = kept_state(backbone)
-    await backbone.ready()
+    await backbone.keep()
     await publish(backbone, 1, first=3)
     async with recording(backbone, root) as recorder:
         await stored_up_to(recorder, 4)
-        await set_back(backbone, kept)  # while it runs
+        await backbone.lose()  # while it runs
         client = await backbone.connect()
         await count_on(client, "TELEMETRY", 6)
         await client.close()
@@ -194,29 +190,6 @@ def lost_in(root):
     sql = "SELECT DISTINCT split_part(cause, ' that', 1) AS c, epoch(since) AS a, epoch(until) AS b FROM gaps"
     begin = START // SECOND
     return {(row["c"], row["a"] - begin, row["b"] - begin) for row in query(str(root), sql).to_pylist()}
-
-
-def kept_state(backbone):
-    """Copy of all that a stopped server has on its disk; it runs again afterwards."""
-    folder = backbone.credentials.parent
-    backbone.kill()
-    copy(folder / "store", folder / "kept")
-    backbone.start()
-    return folder / "kept"
-
-
-async def set_back(backbone, kept):
-    """Have the server lose what came since, as a power failure does that takes what was not on the disk yet."""
-    backbone.kill()
-    copy(kept, kept.with_name("store"))
-    backbone.start()
-    await backbone.ready()
-
-
-def copy(source, target):
-    pafs.LocalFileSystem().create_dir(str(target))
-    pafs.LocalFileSystem().delete_dir_contents(str(target))
-    pafs.copy_files(str(source), str(target))
 
 
 async def test_messages_trimmed_before_they_were_stored(backbone, tmp_path):

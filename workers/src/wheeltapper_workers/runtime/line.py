@@ -33,6 +33,7 @@ from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.fenced import FencedWriter, is_full
 from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader, insist
+from wheeltapper_workers.runtime.lost_end import microseconds
 from wheeltapper_workers.runtime.missed import Missed
 from wheeltapper_workers.runtime.step import Output, Step
 
@@ -139,7 +140,10 @@ class LineRole:
             read_ns=checkpoint.published_ns if checkpoint else 0,
         )
         self.progress.position = self._saved_position = self._saved_before = position
+        done = self._done
         await self._reader.look()  # before anything is written that could get the number of a lost message
+        if self._done < done and await self._has_gone_on():
+            self._done = done
         if await self._told(first=False) != line_generation(self._wanted):
             await self._announce()
 
@@ -260,6 +264,21 @@ class LineRole:
             min(self._saved_position, position),
             min(self._saved_before, position),
         )
+
+    async def _has_gone_on(self) -> bool:
+        """Whether the last output was made of what came after a lost end, by a run before this one."""
+        jetstream, position = self._client.jetstream(), self._reader.position if self._reader else 0
+        try:
+            output = await insist(
+                lambda: jetstream.get_last_msg(self._writer.stream, self._writer.subject),
+                what="Reading the last output",
+            )
+            source = await insist(
+                lambda: jetstream.get_msg(self._source.stream, position + 1, subject=">", next=True), what="Reading on"
+            )
+        except NotFoundError:
+            return False
+        return microseconds(output.time) >= microseconds(source.time)
 
     def _restore(self, checkpoint: Checkpoint) -> bool:
         config = self._configs.get(checkpoint.generation)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
@@ -28,6 +29,11 @@ async def count_on(client: Client, stream: str, known: int) -> None:
 
     It counts on by messages without content, which are removed at once. Each names the one before it, so that several
     that do this at the same time do it once.
+
+    Raises
+    ------
+    nats.errors.Error
+        If the stream is full, or the server does not answer.
     """
     jetstream = client.jetstream()
     info = await jetstream.stream_info(stream)
@@ -44,7 +50,9 @@ async def count_on(client: Client, stream: str, known: int) -> None:
         except APIError as error:
             if error.err_code != WRONG_LAST_SEQUENCE:  # somebody else has written in between
                 raise
-        last = (await jetstream.stream_info(stream)).state.last_seq
+        before, last = last, (await jetstream.stream_info(stream)).state.last_seq
+        if last == before:
+            raise nats.errors.Error(f"{stream} is full")
     await jetstream.purge_stream(stream, subject=subject)
 
 
@@ -58,6 +66,7 @@ async def first_after(jetstream: JetStreamContext, stream: str, low: int, high: 
     stored_us
         Microseconds since 1970.
     """
+    first = high
     while low < high:
         middle = (low + high) // 2
         try:
@@ -68,8 +77,8 @@ async def first_after(jetstream: JetStreamContext, stream: str, low: int, high: 
         if microseconds(found.time) <= stored_us:
             low = (found.seq or middle) + 1
         else:
-            high = middle
-    return low
+            high, first = middle, found.seq or middle
+    return first
 
 
 def microseconds(stored: Any) -> int:
