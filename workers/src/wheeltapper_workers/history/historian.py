@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -200,8 +200,13 @@ class Historian:
         """What was gone before it could be stored, ever since the tables began."""
         return kept_gaps(self._store, self._config.tenant)
 
-    def commit(self) -> dict[str, int]:
+    def commit(self, stages: Iterable[Stage] = Stage) -> dict[str, int]:
         """Write what waits; returns the positions of the tables written to.
+
+        Parameters
+        ----------
+        stages
+            In this order.
 
         Raises
         ------
@@ -216,7 +221,7 @@ class Historian:
                     keep()
                 except STORAGE_ERRORS as error:
                     problems.append(f"{what}: {said(error)}")
-            for stage in Stage:
+            for stage in stages:
                 try:
                     self._commit_stage(stage, written)
                 except STORAGE_ERRORS as error:

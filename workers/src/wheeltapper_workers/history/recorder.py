@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -104,8 +105,8 @@ class Recorder:
             self._historian = Historian(self._root, self._config)
 
     async def stop(self) -> None:
-        """Commit what waits."""
-        await self._commit()
+        """Commit what waits, what is small and matters most first: there may be no time for all of it."""
+        await self._commit((Stage.EVENTS, Stage.GAPS, Stage.SCORES, Stage.FEATURES, Stage.TELEMETRY))
 
     def summary(self) -> dict[str, Any]:
         """For the status document."""
@@ -270,12 +271,12 @@ class Recorder:
             if time.monotonic() >= self._clean_at:
                 await self._clean()
 
-    async def _commit(self) -> bool:
+    async def _commit(self, stages: Iterable[Stage] = Stage) -> bool:
         """Commit what waits, if it surely is of the streams that the tables have."""
         if not self._read or None in await asyncio.gather(*map(self._same, Stage)):
             return False
         try:
-            self._stored |= await asyncio.to_thread(self._historian.commit)
+            self._stored |= await asyncio.to_thread(self._historian.commit, stages)
         except StoreError as error:
             self._tell(f"{error}; trying again, and the streams keep what comes")
             await self._renew()

@@ -267,15 +267,11 @@ class LineRole:
 
     async def _has_gone_on(self) -> bool:
         """Whether the last output was made of what came after a lost end, by a run before this one."""
-        jetstream, position = self._client.jetstream(), self._reader.position if self._reader else 0
+        get, begin = self._client.jetstream(), self._reader.position + 1 if self._reader else 1
+        last, behind = (self._writer.stream, self._writer.subject), (self._source.stream, begin, ">")
         try:
-            output = await insist(
-                lambda: jetstream.get_last_msg(self._writer.stream, self._writer.subject),
-                what="Reading the last output",
-            )
-            source = await insist(
-                lambda: jetstream.get_msg(self._source.stream, position + 1, subject=">", next=True), what="Reading on"
-            )
+            output = await insist(lambda: get.get_last_msg(*last), what=f"Reading {last[1]}")
+            source = await insist(lambda: get.get_msg(*behind, next=True), what=f"Reading {behind[0]}")
         except NotFoundError:
             return False
         return microseconds(output.time) >= microseconds(source.time)
