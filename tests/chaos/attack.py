@@ -183,7 +183,7 @@ def ran(plan: Plan) -> list[tuple[CollectorConfig, LineConfig]]:
 
 async def _start(substrate: ProcessSubstrate, plan: Plan) -> None:
     await substrate.start(plan.tenants)
-    await substrate.apply([manifest for tenant in plan.tenants for manifest in tenant.manifests])
+    await substrate.apply([deployment for tenant in plan.tenants for deployment in tenant.deployments])
     deadline = time.monotonic() + 60
     while not await _everything_flows(substrate):
         assert time.monotonic() < deadline, "the line did not come up"

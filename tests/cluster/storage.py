@@ -30,7 +30,7 @@ def _volume(name: str) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {
             "storageClassName": "folders",
-            "capacity": {"storage": "10Gi"},
+            "capacity": {"storage": "100Gi"},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
             "hostPath": {"path": str(INSIDE / "volumes" / name)},

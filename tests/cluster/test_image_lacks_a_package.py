@@ -51,7 +51,7 @@ def test_nothing_is_missing(extra, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("extra", "absent"),
     [
-        ("operator", {"onnxruntime", "numpy", "nats-py", "pytest"}),
+        ("operator", {"onnxruntime", "numpy", "asyncua", "pytest"}),
         ("workers", {"kopf", "kubernetes", "click", "pytest"}),
         ("edge", {"kopf", "kubernetes", "onnxruntime", "pytest"}),
     ],

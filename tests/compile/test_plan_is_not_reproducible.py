@@ -70,8 +70,17 @@ def test_tables_elsewhere_are_known_to_the_store_alone():
     place = places.pop("northwater-store")
     assert (place.url, place.endpoint, place.secret) == ("s3://plant-data/tables", "https://s3.riverside", "tables-key")
     assert set(places.values()) == {None}
-    mounted = {m["metadata"]["name"]: m["spec"]["template"]["spec"]["volumes"] for m in tenant.manifests}
+    mounted = {m["metadata"]["name"]: m["spec"]["template"]["spec"]["volumes"] for m in tenant.deployments}
     assert [name for name, volumes in mounted.items() if "tables-key" in str(volumes)] == ["northwater-store"]
+    assert "tables" not in [m["metadata"]["name"] for m in tenant.manifests if m["kind"] == "PersistentVolumeClaim"]
+
+
+def test_every_claim_that_a_worker_mounts_is_made():
+    tenant = only(compile_plan(resources()))
+    made = {m["metadata"]["name"] for m in tenant.manifests if m["kind"] == "PersistentVolumeClaim"}
+    volumes = [v for m in tenant.deployments for v in m["spec"]["template"]["spec"]["volumes"]]
+    assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} == made
+    assert "tables" in made
 
 
 def test_a_large_plant_has_a_process_a_role():
@@ -144,7 +153,7 @@ def test_deployments_name_every_place_as_a_symbol():
     text = json.dumps(only(compile_plan(resources())).manifests)
     for symbol in ("${backbone.url}", "${state}", "${storage.tables}", "${secrets}/backbone-northwater"):
         assert symbol in text
-    for deployment in only(compile_plan(resources())).manifests:
+    for deployment in only(compile_plan(resources())).deployments:
         container = deployment["spec"]["template"]["spec"]["containers"][0]
         assert not [e for e in container["env"] if "/" in e["value"].replace("${secrets}/backbone-northwater", "")]
 

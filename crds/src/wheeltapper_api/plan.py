@@ -16,6 +16,12 @@ SYMBOL_STATE = "${state}"
 """Folder of the worker's own for checkpoints."""
 SYMBOL_SECRETS = "${secrets}"
 """Folder under which the worker's Secrets are mounted, one folder a Secret."""
+SYMBOL_WORKER_IMAGE = "${image.workers}"
+"""Image of the workers."""
+SYMBOL_WORKER_PULL_POLICY = "${image.workers.pullPolicy}"
+"""When a node asks for the image anew."""
+SYMBOL_STORAGE_CLASS = "${storage.class}"
+"""Class of the volumes; bound to nothing, the field goes and the cluster's default counts."""
 
 
 class TenantPlan(Model):
@@ -27,7 +33,12 @@ class TenantPlan(Model):
     buckets: list[BucketDefinition]
     configs: list[WorkerConfig]
     manifests: list[dict[str, Any]]
-    """Kubernetes objects, the workers' Deployments among them."""
+    """Objects of the tenant's namespace, in the order in which they are made."""
+
+    @property
+    def deployments(self) -> list[dict[str, Any]]:
+        """Of the manifests the workers."""
+        return [manifest for manifest in self.manifests if manifest["kind"] == "Deployment"]
 
 
 class Plan(Model):

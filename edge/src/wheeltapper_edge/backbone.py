@@ -1,9 +1,8 @@
-"""The backbone on one machine: a real NATS server with JetStream, its accounts, streams and buckets."""
+"""The backbone on one machine: a real NATS server with JetStream, and its accounts."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import random
@@ -12,18 +11,14 @@ import shutil
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 import nats
 import nats.errors
 from nats.aio.client import Client
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
 
-from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
 from wheeltapper_edge.command import Command, SubstrateError
 from wheeltapper_edge.private import write_private
 
@@ -35,7 +30,6 @@ STOP_ORDER: Final = 1000
 _READY_S: Final = 30.0
 _EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST_PORT: Final = 20_000
-_INSUFFICIENT_STORAGE: Final = (10023, 10047)
 _MAX_PAYLOAD: Final = 8 * 2**20
 
 
@@ -189,73 +183,6 @@ class Backbone:
             "accounts": accounts,
         }
         return json.dumps(config, indent=2)  # NATS' config language takes JSON as it is
-
-
-async def ensure_streams(client: Client, streams: list[StreamDefinition], buckets: list[BucketDefinition]) -> None:
-    """Create streams and buckets, or change those whose definition differs.
-
-    Raises
-    ------
-    SubstrateError
-        If the server refuses one, or does not answer.
-    """
-    jetstream = client.jetstream()
-    for stream in streams:
-        with _explained(f"the stream {stream.name}"):
-            await _ensure_stream(jetstream, stream)
-    for bucket in buckets:
-        with _explained(f"the bucket {bucket.name}"):
-            await _ensure_bucket(jetstream, bucket)
-
-
-async def _ensure_stream(jetstream: JetStreamContext, stream: StreamDefinition) -> None:
-    config = _stream_config(stream)
-    try:
-        await jetstream.stream_info(stream.name)
-    except NotFoundError:
-        await jetstream.add_stream(config)
-    else:
-        await jetstream.update_stream(config)
-
-
-async def _ensure_bucket(jetstream: JetStreamContext, bucket: BucketDefinition) -> None:
-    try:
-        config = (await jetstream.stream_info(f"KV_{bucket.name}")).config
-    except NotFoundError:
-        await jetstream.create_key_value(
-            KeyValueConfig(bucket=bucket.name, history=bucket.history, max_bytes=bucket.max_bytes)
-        )
-        return
-    if (config.max_msgs_per_subject, config.max_bytes) != (bucket.history, bucket.max_bytes):
-        await jetstream.update_stream(config.evolve(max_msgs_per_subject=bucket.history, max_bytes=bucket.max_bytes))
-
-
-@contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
-    try:
-        yield
-    except APIError as error:
-        remedy = (
-            "; free disk space, or lower spec.limits.storage of the TenantPolicy"
-            if error.err_code in _INSUFFICIENT_STORAGE
-            else ""
-        )
-        raise SubstrateError(f"The backbone refuses {what}: {error.description}{remedy}") from error
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise SubstrateError(f"The backbone does not answer about {what}: {error or type(error).__name__}") from error
-
-
-def _stream_config(stream: StreamDefinition) -> StreamConfig:
-    return StreamConfig(
-        name=stream.name,
-        subjects=list(stream.subjects),
-        storage=StorageType.FILE,
-        max_bytes=stream.max_bytes,
-        max_age=stream.max_age_seconds,
-        max_msg_size=stream.max_message_bytes,
-        duplicate_window=stream.duplicate_window_seconds,
-        discard=DiscardPolicy.NEW if stream.discard == "new" else DiscardPolicy.OLD,
-    )
 
 
 def binary() -> str:

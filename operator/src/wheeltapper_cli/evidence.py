@@ -17,6 +17,7 @@ from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import explained, place
 from wheeltapper_cli.replay import progress_lines, what_differs
+from wheeltapper_cli.served import Served, shown
 from wheeltapper_workers.history.evidence import Evidence, export_evidence
 from wheeltapper_workers.history.evidence_check import Verified, verify_evidence
 from wheeltapper_workers.history.holds import Hold, holds, place_hold, release_hold
@@ -53,7 +54,7 @@ def evidence() -> None:
     """
 
 
-@evidence.command()
+@evidence.command(cls=Served, resource="evidence", writes="target", writes_default="evidence-")
 @click.argument("alert")
 @STATE
 @TENANT
@@ -99,6 +100,7 @@ def export(
             progress=progress_lines(),
             storage_options=where.options,
         )
+    found = found.model_copy(update={"folder": shown(found.folder)})
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_written(found)))
     if not found.replay.same:
         context_.exit(1)
@@ -168,7 +170,7 @@ def release(alert: str, state: Path, tenant: str | None) -> None:
     click.echo(f"Released: {alert}")
 
 
-@evidence.command(name="holds")
+@evidence.command(name="holds", cls=Served, resource="evidence")
 @STATE
 @TENANT
 @OUTPUT

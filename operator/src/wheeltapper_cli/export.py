@@ -14,6 +14,7 @@ from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import Place, explained, place
 from wheeltapper_cli.replay import moment
+from wheeltapper_cli.served import Served, shown
 from wheeltapper_workers.history.export import FORMATS, Wanted
 from wheeltapper_workers.history.export import export as export_rows
 from wheeltapper_workers.history.tables import TABLE_OF, TABLES
@@ -22,7 +23,7 @@ _DEFAULT: Final = tuple(TABLE_OF[stage] for stage in Stage)
 """What machines said and what was made of it; of these a table without data is passed over."""
 
 
-@click.command()
+@click.command(cls=Served, resource="tables", writes="target")
 @STATE
 @TENANT
 @OUTPUT
@@ -72,6 +73,7 @@ def export(
             file = target if single else target / f"{table}.{kind}"
             wanted = Wanted(table, twin, start_us, end_us)
             written.append(export_rows(where.root, where.tenant, wanted, file, storage_options=where.options))
+    written = [one.model_copy(update={"file": shown(one.file), "dictionary": shown(one.dictionary)}) for one in written]
     if output == "json":
         click.echo(json.dumps([one.model_dump(mode="json") for one in written]))
         return

@@ -21,13 +21,14 @@ from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.options import TENANT
 from wheeltapper_cli.places import explained, place
 from wheeltapper_cli.replay import moment
+from wheeltapper_cli.served import Served
 from wheeltapper_workers.history.ledger import LedgerGap, ledger, stored
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.jetstream import StreamReader
 
 
-@click.command()
+@click.command(cls=Served, resource="telemetry")
 @STATE
 @TENANT
 @click.option("--twin", help="Only gaps of this twin.")

@@ -22,6 +22,7 @@ from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import Place, explained, place, tenants
 from wheeltapper_cli.reporters import twin_table
+from wheeltapper_cli.served import Served
 from wheeltapper_cli.view import TwinRow
 from wheeltapper_workers.history import query as tables
 from wheeltapper_workers.history.query import QueryError
@@ -38,7 +39,7 @@ def get() -> None:
 get.add_command(get_workers)
 
 
-@get.command()
+@get.command(cls=Served, resource="telemetry")
 @STATE
 @OUTPUT
 def twins(state: Path, output: str) -> None:
@@ -58,7 +59,7 @@ def twins(state: Path, output: str) -> None:
     Console().print(twin_table(rows))
 
 
-@get.command()
+@get.command(cls=Served, resource="alerts")
 @STATE
 @OUTPUT
 @click.option("--all", "everything", is_flag=True, help="Cleared ones too.")
@@ -87,7 +88,7 @@ def alerts(state: Path, output: str, everything: bool) -> None:
     Console().print(table)
 
 
-@click.command()
+@click.command(cls=Served, resource="alerts")
 @click.argument("alert")
 @STATE
 @TENANT
@@ -107,7 +108,7 @@ def trace(alert: str, state: Path, tenant: str | None, output: str) -> None:
     click.echo(found.model_dump_json() if output == "json" else render_text(found))
 
 
-@click.command()
+@click.command(cls=Served, resource="tables")
 @click.argument("sql", required=False)
 @STATE
 @TENANT

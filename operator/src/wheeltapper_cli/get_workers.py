@@ -18,11 +18,12 @@ from wheeltapper_cli import live
 from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.options import OUTPUT
+from wheeltapper_cli.served import Served
 from wheeltapper_cli.view_workers import Documents, StreamRow, WorkerRow, streams, workers
 from wheeltapper_workers.runtime import jetstream
 
 
-@click.command("workers")
+@click.command("workers", cls=Served, resource="workers")
 @STATE
 @OUTPUT
 def get_workers(state: Path, output: str) -> None:

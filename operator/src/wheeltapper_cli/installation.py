@@ -12,8 +12,10 @@ import click
 
 from wheeltapper_api.config import Role, WorkerConfig
 from wheeltapper_api.plan import Plan
+from wheeltapper_cli import pod
 from wheeltapper_cli.errors import CommandError
 from wheeltapper_cli.places import remember
+from wheeltapper_cli.served import refuse_cluster
 from wheeltapper_edge.substrates.processes import ProcessSubstrate, SubstrateError
 from wheeltapper_edge.substrates.processes.files import running
 
@@ -22,6 +24,7 @@ STATE: Final = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".wheeltapper"),
     show_default=True,
+    callback=refuse_cluster,
     help="Folder of streams, tables and checkpoints; a second start goes on from there.",
 )
 """The option that names an installation."""
@@ -101,7 +104,7 @@ class Installation:
 
     async def _apply(self) -> None:
         collectors = {config.worker for config in self.configs if Role.COLLECT in config.roles}
-        deployments = [m for tenant in self._plan.tenants for m in tenant.manifests if m["kind"] == "Deployment"]
+        deployments = [m for tenant in self._plan.tenants for m in tenant.deployments]
         if not self._collecting:
             deployments = [d for d in deployments if d["metadata"]["name"] not in collectors]
         with _explained():
@@ -109,7 +112,12 @@ class Installation:
 
 
 def access_of_running(state: Path) -> dict[str, tuple[str, Path]]:
-    """Address and credentials of each tenant of the installation that runs in a state folder; empty if none does."""
+    """Address and credentials of each tenant of the installation that runs in a state folder; empty if none does.
+
+    In a pod it is the tenant of the pod.
+    """
+    if (found := pod.here()) is not None:
+        return {found.tenant: (found.backbone, found.credentials)}
     document = running(state)
     if not document:
         return {}

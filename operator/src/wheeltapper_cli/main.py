@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from wheeltapper_cli.served import PLUGIN, cluster_options
+
+_PLUGIN_FILE: Final = "kubectl-twin"
+
 # Loaded when called: `wheeltapper validate` should not wait for onnxruntime.
 _COMMANDS: Final = {
+    "audit": ("wheeltapper_cli.audit", "audit", "Show who asked what through the gateway, or check the log of it"),
     "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
     "backup": ("wheeltapper_cli.backup", "backup", "Copy a running installation whole and consistent"),
     "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
@@ -60,7 +67,11 @@ class _Commands(click.Group):
             formatter.write_dl([(name, _COMMANDS[name][2]) for name in sorted(_COMMANDS)])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    params=cluster_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="wheeltapper")
 def cli() -> None:
     """Predictive-maintenance twins, from the sensor to the work order.
@@ -75,5 +86,6 @@ def cli() -> None:
 
 
 def main(**options: Any) -> None:
-    """Run the command line."""
-    cli(prog_name="wheeltapper", **options)
+    """Run the command line; called by the name of a plugin of kubectl, it speaks to the cluster."""
+    is_plugin = Path(sys.argv[0]).name == _PLUGIN_FILE
+    cli(prog_name=PLUGIN if is_plugin else "wheeltapper", obj=PLUGIN if is_plugin else None, **options)

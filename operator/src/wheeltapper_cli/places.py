@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from wheeltapper_api.config import TablesConfig, WorkerConfig
+from wheeltapper_cli import pod
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_edge.private import write_private
 from wheeltapper_workers.history.place import PlaceError, open_place
@@ -42,13 +43,15 @@ def remember(state: Path, configs: Iterable[WorkerConfig]) -> None:
 
 
 def tenants(state: Path) -> list[str]:
-    """Tenants of an installation.
+    """Tenants of an installation; in a pod the one of the pod.
 
     Raises
     ------
     InvalidInputError
         If there is no installation in the folder.
     """
+    if (own := pod.here()) is not None:
+        return [own.tenant]
     folder = state / "tables"
     stored = {entry.name for entry in folder.iterdir() if entry.is_dir()} if folder.is_dir() else set()
     found = sorted(stored | set(_remembered(state)))
@@ -70,7 +73,10 @@ def place(state: Path, tenant: str | None = None) -> Place:
         raise InvalidInputError(f"There are several tenants ({', '.join(known)}); choose one with --tenant")
     tenant = tenant or known[0]
     try:
-        store = open_place(str(state / "tables"), _remembered(state).get(tenant), state / "secrets")
+        if (own := pod.here()) is not None:
+            store = open_place(own.tables, own.place, own.secrets)
+        else:
+            store = open_place(str(state / "tables"), _remembered(state).get(tenant), state / "secrets")
     except PlaceError as error:
         raise InvalidInputError(str(error)) from error
     return Place(tenant, store.root, store.options)

@@ -23,6 +23,7 @@ from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT, TENANT
 from wheeltapper_cli.places import Place, explained, place
+from wheeltapper_cli.served import Served
 from wheeltapper_operator.compile.lines import model_config
 from wheeltapper_workers.history.compare import Difference
 from wheeltapper_workers.history.replay import Replay, Which
@@ -43,7 +44,7 @@ class Policy(Model):
     clear: Clear
 
 
-@click.command()
+@click.command(cls=Served, resource="evidence", reads=("model", "policy"))
 @click.argument("alert", required=False)
 @STATE
 @TENANT

@@ -167,6 +167,8 @@ class TenantPolicySpec(Model):
     freshness: Freshness = Freshness()
     alerting: Alerting = Alerting()
     library: Library = Library()
+    deletion_policy: Literal["retain", "delete"] = "retain"
+    """What becomes of streams, tables and checkpoints when the policy is deleted."""
 
 
 class TenantPolicy(Resource):

@@ -1,18 +1,34 @@
-"""The Deployment of a worker. Every path and address in it is a symbol that the substrate binds."""
+"""The Deployment of a worker. Every path, address and image in it is a symbol that the substrate binds."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from wheeltapper_api.fields import duration_ns
-from wheeltapper_api.plan import SYMBOL_BACKBONE, SYMBOL_SECRETS, SYMBOL_STATE, SYMBOL_TABLES
-from wheeltapper_operator.build.labels import STOP_ORDER, labels
+from wheeltapper_api.plan import (
+    SYMBOL_BACKBONE,
+    SYMBOL_SECRETS,
+    SYMBOL_STATE,
+    SYMBOL_TABLES,
+    SYMBOL_WORKER_IMAGE,
+    SYMBOL_WORKER_PULL_POLICY,
+)
+from wheeltapper_operator.build.claims import TABLES, state_claim_name
+from wheeltapper_operator.build.labels import INSTANCE, STOP_ORDER, labels, metadata
+from wheeltapper_operator.build.service_account import WORKER_ACCOUNT
 
-_GRACE_SECONDS = duration_ns("15s") // 10**9
+_GRACE_SECONDS: Final = duration_ns("15s") // 10**9
+_USER: Final = 10_000
+_DEADLINE_SECONDS: Final = 120
+"""What has not started by then needs somebody's help."""
 
 
-def deployment(tenant: str, namespace: str, worker: str, secrets: list[str], stop_order: int) -> dict[str, Any]:
+def deployment(
+    tenant: str, namespace: str, worker: str, secrets: list[str], stop_order: int, *, tables: bool = False
+) -> dict[str, Any]:
     """Deployment of one worker process.
+
+    The number of replicas is left to the default and to whoever scales it.
 
     Parameters
     ----------
@@ -22,38 +38,53 @@ def deployment(tenant: str, namespace: str, worker: str, secrets: list[str], sto
         Secrets with the credentials of the machines it reads.
     stop_order : int
         Workers with a lower number are stopped first.
+    tables : bool
+        Whether it writes the tenant's tables onto the claim for them.
     """
     backbone = f"backbone-{tenant}"
     mounted = sorted({backbone, *secrets})
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {
-            "name": worker,
-            "namespace": namespace,
-            "labels": labels(tenant, worker),
-            "annotations": {STOP_ORDER: str(stop_order)},
-        },
+        "metadata": metadata(worker, tenant, namespace, worker) | {"annotations": {STOP_ORDER: str(stop_order)}},
         "spec": {
-            "replicas": 1,
             # Two instances of a shard would only fence each other: the old one goes before the new one comes.
             "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": {"app.kubernetes.io/instance": worker}},
+            "progressDeadlineSeconds": _DEADLINE_SECONDS,
+            "selector": {"matchLabels": {INSTANCE: worker}},
             "template": {
                 "metadata": {"labels": labels(tenant, worker)},
                 "spec": {
+                    "serviceAccountName": WORKER_ACCOUNT,
                     "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": _GRACE_SECONDS,
-                    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-                    "containers": [_container(worker, backbone, mounted)],
-                    "volumes": [{"name": name, "secret": {"secretName": name}} for name in mounted],
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": _USER,
+                        "fsGroup": _USER,
+                        "fsGroupChangePolicy": "OnRootMismatch",
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "topologySpreadConstraints": [_spread(tenant)],
+                    "containers": [_container(worker, backbone, mounted, tables=tables)],
+                    "volumes": _volumes(worker, mounted, tables=tables),
                 },
             },
         },
     }
 
 
-def _container(worker: str, backbone: str, mounted: list[str]) -> dict[str, Any]:
+def _spread(tenant: str) -> dict[str, Any]:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/part-of": tenant}},
+    }
+
+
+def _container(worker: str, backbone: str, mounted: list[str], *, tables: bool) -> dict[str, Any]:
     environment = {
         "WHEELTAPPER_WORKER": worker,
         "WHEELTAPPER_BACKBONE_URL": SYMBOL_BACKBONE,
@@ -62,15 +93,33 @@ def _container(worker: str, backbone: str, mounted: list[str]) -> dict[str, Any]
         "WHEELTAPPER_TABLES": SYMBOL_TABLES,
         "WHEELTAPPER_SECRETS": SYMBOL_SECRETS,
     }
+    mounts: list[dict[str, Any]] = [
+        {"name": name, "mountPath": f"{SYMBOL_SECRETS}/{name}", "readOnly": True} for name in mounted
+    ]
+    mounts += [{"name": "state", "mountPath": SYMBOL_STATE}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    if tables:
+        mounts.append({"name": "tables", "mountPath": SYMBOL_TABLES})
     return {
         "name": "worker",
-        "image": "wheeltapper-worker",
+        "image": SYMBOL_WORKER_IMAGE,
+        "imagePullPolicy": SYMBOL_WORKER_PULL_POLICY,
         "command": ["python", "-m", "wheeltapper_workers"],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "volumeMounts": [{"name": name, "mountPath": f"/secrets/{name}", "readOnly": True} for name in mounted],
+        "volumeMounts": mounts,
+        # What a worker of a small plant takes; it may take more while it learns from history.
+        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "3Gi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
     }
+
+
+def _volumes(worker: str, mounted: list[str], *, tables: bool) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [{"name": name, "secret": {"secretName": name}} for name in mounted]
+    volumes.append({"name": "state", "persistentVolumeClaim": {"claimName": state_claim_name(worker)}})
+    volumes.append({"name": "tmp", "emptyDir": {}})
+    if tables:
+        volumes.append({"name": "tables", "persistentVolumeClaim": {"claimName": TABLES}})
+    return volumes

@@ -25,7 +25,11 @@ from wheeltapper_api.kinds.tenantpolicy import WhenFull
 from wheeltapper_api.plan import Plan, TenantPlan
 from wheeltapper_api.resolve import Resolver, Tenant
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Line, Stage
+from wheeltapper_operator.build.claims import state_claim, tables_claim
 from wheeltapper_operator.build.deployment import deployment
+from wheeltapper_operator.build.disruption_budget import disruption_budget
+from wheeltapper_operator.build.network_policy import network_policy
+from wheeltapper_operator.build.service_account import service_account
 from wheeltapper_operator.compile.collectors import collector_config, series_config
 from wheeltapper_operator.compile.lines import asset_config, line_config
 from wheeltapper_operator.compile.placement import place
@@ -133,7 +137,7 @@ def _tenant_plan(tenant: Tenant, lines: list[LineConfig], collectors: list[Colle
             BucketDefinition(name=STATUS_BUCKET, history=1),
         ],
         configs=workers,
-        manifests=[_deployment(tenant, worker) for worker in workers],
+        manifests=_manifests(tenant, workers),
     )
 
 
@@ -225,10 +229,29 @@ def _retention(tenant: Tenant) -> RetentionConfig:
     )
 
 
+def _manifests(tenant: Tenant, workers: list[WorkerConfig]) -> list[dict[str, object]]:
+    """Objects of the tenant's namespace, in the order in which they are made."""
+    own = tenant.name, tenant.namespace
+    found = [service_account(*own), network_policy(*own), disruption_budget(*own)]
+    if tenant.policy.spec.storage is None:
+        found.append(tables_claim(*own, _tables_size(tenant)))
+    found.extend(state_claim(*own, worker.worker) for worker in workers)
+    found.extend(_deployment(tenant, worker) for worker in workers)
+    return found
+
+
+def _tables_size(tenant: Tenant) -> str:
+    """What the streams leave of the tenant's storage."""
+    spec = tenant.policy.spec
+    shares = sum(spec.streams.limits(stage.value)[0] for stage in Stage)
+    return f"{max(1, size_bytes(spec.limits.storage) * (100 - shares) // 100 // 2**20)}Mi"
+
+
 def _deployment(tenant: Tenant, worker: WorkerConfig) -> dict[str, object]:
     named = [collector.secret for collector in worker.collectors]
     if worker.store is not None and worker.store.place is not None:
         named.append(worker.store.place.secret)
     secrets = sorted({name for name in named if name})
     order = min(_STOP_ORDER[role] for role in worker.roles)
-    return deployment(tenant.name, tenant.namespace, worker.worker, secrets, order)
+    tables = worker.store is not None and worker.store.place is None
+    return deployment(tenant.name, tenant.namespace, worker.worker, secrets, order, tables=tables)

@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
+from wheeltapper_backbone.credentials import connect_options
 from wheeltapper_workers.runtime.lost_end import count_on, first_after, microseconds
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Message:
 async def connect(url: str, credentials: Path, name: str) -> Client:
     """Connect to the tenant's account, waiting for the server as long as it takes.
 
-    ``credentials`` is a folder with the files ``username`` and ``password``.
+    ``credentials`` is a folder with the file ``user.creds``, or with ``username`` and ``password``.
     """
 
     async def on_error(error: Exception) -> None:
@@ -69,8 +70,6 @@ async def connect(url: str, credentials: Path, name: str) -> Client:
     await client.connect(
         url,
         name=name,
-        user=(credentials / "username").read_text().strip(),
-        password=(credentials / "password").read_text().strip(),
         max_reconnect_attempts=-1,
         reconnect_time_wait=_RETRY_SECONDS,  # type: ignore[arg-type]  # annotated int, slept as it is
         ping_interval=5,
@@ -78,6 +77,7 @@ async def connect(url: str, credentials: Path, name: str) -> Client:
         error_cb=on_error,
         disconnected_cb=on_lost,
         reconnected_cb=on_back,
+        **connect_options(credentials),
     )
     return client
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import nats.errors
-from nats.aio.client import Client
-from nats.js.errors import KeyNotFoundError
 
 from wheeltapper_api.plan import TenantPlan
-from wheeltapper_api.wire import CONFIG_BUCKET
-from wheeltapper_edge.backbone import NAME, Backbone, ensure_streams
+from wheeltapper_backbone.tenant import BackboneError, ensure_streams, put_configs
+from wheeltapper_edge.backbone import NAME, Backbone
 from wheeltapper_edge.command import Command, SubstrateError
 from wheeltapper_edge.private import write_secret
 from wheeltapper_edge.substrates.processes.binding import bind
@@ -91,6 +89,8 @@ class ProcessSubstrate:
         for tenant in tenants:
             try:
                 await _ensure(backbone, tenant)
+            except BackboneError as error:
+                raise SubstrateError(str(error)) from error
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 raise SubstrateError(f"The backbone does not answer: {error or type(error).__name__}") from error
 
@@ -161,21 +161,6 @@ async def _ensure(backbone: Backbone, tenant: TenantPlan) -> None:
     client = await backbone.connect(tenant.tenant)
     try:
         await ensure_streams(client, tenant.streams, tenant.buckets)
-        await _put_configs(client, tenant)
+        await put_configs(client, tenant.configs)
     finally:
         await client.close()
-
-
-async def _put_configs(client: Client, tenant: TenantPlan) -> None:
-    """An equal document is not written again, so that nobody has to compare it."""
-    if not tenant.configs:
-        return  # nor is a bucket needed, as where streams are only taken back
-    bucket = await client.jetstream().key_value(CONFIG_BUCKET)
-    for config in tenant.configs:
-        data = config.model_dump_json().encode()
-        try:
-            current = (await bucket.get(config.worker)).value
-        except KeyNotFoundError:
-            current = None
-        if current != data:
-            await bucket.put(config.worker, data)

@@ -1,0 +1,1 @@
+"""What Kopf calls: it translates, and decides nothing."""

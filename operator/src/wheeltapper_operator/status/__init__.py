@@ -1,0 +1,1 @@
+"""What is said of an object in its status: pure functions of what was observed and a clock."""

@@ -1,0 +1,343 @@
+"""One tenant, from what is there to what should be there: gather, compile, act; and what is said of it.
+
+All decisions are made by pure functions of :mod:`wheeltapper_operator.reconcile`, :mod:`wheeltapper_operator.compile`
+and :mod:`wheeltapper_operator.status`; here they are given what they need, and done what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from wheeltapper_api.checks import check
+from wheeltapper_api.conditions import BACKBONE_AWAY, NAMESPACE_ENDING, NAMESPACE_TAKEN, REFUSED
+from wheeltapper_api.fields import size_bytes
+from wheeltapper_api.kinds import TenantPolicy
+from wheeltapper_api.plan import TenantPlan
+from wheeltapper_backbone.tenant import BackboneError
+from wheeltapper_operator.backbone.accounts import connect, delete_account, ensure_account
+from wheeltapper_operator.backbone.authority import Authority
+from wheeltapper_operator.backbone.connection import TenantBackbone
+from wheeltapper_operator.build import namespace as namespaces
+from wheeltapper_operator.build.claims import TABLES
+from wheeltapper_operator.build.secret import backbone_secret
+from wheeltapper_operator.compile import Compiler
+from wheeltapper_operator.inventory import Inventory, Seen
+from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
+from wheeltapper_operator.kube.statuses import StatusWriter
+from wheeltapper_operator.names import CREATED, MANAGED, TENANT
+from wheeltapper_operator.objects import CHILDREN, NAMESPACE, POD, Key, key_of
+from wheeltapper_operator.reconcile.binding import bound, symbols
+from wheeltapper_operator.reconcile.changes import changes, digest
+from wheeltapper_operator.reconcile.deletion import finalizers, users
+from wheeltapper_operator.reconcile.generations import Generations
+from wheeltapper_operator.reconcile.statuses import Findings, of_tenant
+from wheeltapper_operator.reconcile.tenancy import View, view
+from wheeltapper_operator.settings import Settings
+from wheeltapper_operator.status.conditions import Verdict
+from wheeltapper_operator.status.trouble import Trouble, runs, trouble
+from wheeltapper_operator.status.verdicts import Workers
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE_S: Final = 0.05
+"""Objects that are applied together are looked at together."""
+LOOK_S: Final = 1.0
+RESYNC_S: Final = 300.0
+"""Everything is applied again now and then: what nobody watches may have been changed by hand."""
+_BACKOFF_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all tenants share."""
+
+    settings: Settings
+    api: Api
+    inventory: Inventory
+    authority: Authority
+    statuses: StatusWriter
+
+
+@dataclass(slots=True)
+class _Applied:
+    """What was applied, and not changed by others since."""
+
+    digests: dict[Key, str] = field(default_factory=dict)
+    present: set[Key] = field(default_factory=set)
+    generations: dict[Key, int] = field(default_factory=dict)
+    listed_at: float = float("-inf")
+
+
+class Tenant:
+    """Brings one tenant about, again and again, until cancelled."""
+
+    def __init__(self, name: str, world: World) -> None:
+        self.name, self._world = name, world
+        self._changed = asyncio.Event()
+        self._compiler = Compiler()
+        self._generations = Generations()
+        self._applied = _Applied()
+        self._backbone: TenantBackbone | None = None
+        self._storage: int | None = None
+        self._hindrance: Verdict | None = None
+        self._findings: Findings = {}
+        self._troubles: dict[str, Trouble] = {}
+        self.went_round = time.monotonic()
+        """When it was last seen to get on."""
+
+    def changed(self) -> None:
+        """Something of the tenant's is not as it was."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Work until the tenant is gone."""
+        failures = 0
+        self._changed.set()
+        try:
+            while True:
+                due = await self._wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] if failures else RESYNC_S)
+                try:
+                    if due and await self._reconcile():
+                        return
+                    failures = 0 if due else failures
+                except (RefusedError, UnreachableError, BackboneError) as error:
+                    failures += 1
+                    self._hindrance = _hindrance(error)
+                    log.warning("%s: %s", self.name, error)
+                await self._tell()
+        finally:
+            if self._backbone is not None:
+                await self._backbone.close()
+
+    async def _wait(self, at_most_s: float) -> bool:
+        """Whether there is something to do: a change, or time for another look at everything."""
+        deadline = time.monotonic() + at_most_s
+        while True:
+            self.went_round = time.monotonic()
+            left = deadline - self.went_round
+            if left <= 0:
+                self._applied = _Applied()
+                return True
+            try:
+                await asyncio.wait_for(self._changed.wait(), min(LOOK_S, left))
+            except TimeoutError:
+                await self._tell()
+                continue
+            await asyncio.sleep(DEBOUNCE_S)
+            self._changed.clear()
+            return True
+
+    async def _reconcile(self) -> bool:
+        """One round; whether the tenant is gone for good."""
+        seen = view(self._world.inventory, self.name)
+        if seen is None:
+            return True
+        self._findings = _by_object(seen)
+        if seen.policy.deleting and not users(seen.policy, seen.own):
+            await self._remove(seen)
+            return True
+        self._hindrance = await self._namespace(seen)
+        await self._hold(seen)
+        if self._hindrance is None and isinstance(seen.policy.resource, TenantPolicy):
+            plan = next((p for p in self._compiler.compile(seen.resources).tenants if p.tenant == self.name), None)
+            if plan is not None:
+                self._generations.want(plan.configs)
+                await self._apply(seen.policy.resource, plan)
+        return False
+
+    async def _namespace(self, seen: View) -> Verdict | None:
+        """Make the tenant's namespace; why it cannot be used, if so."""
+        key = Key(NAMESPACE.kind, "", seen.namespace)
+        found = await self._world.api.get(key)
+        if found is None:
+            made = namespaces.namespace(seen.tenant, seen.namespace)
+            made["metadata"]["annotations"] = {CREATED: seen.tenant}
+            await self._world.api.create(made)
+            return None
+        metadata = found["metadata"]
+        owner = metadata.get("labels", {}).get(TENANT)
+        if owner != seen.tenant:
+            whose = f"belongs to the tenant {owner}" if owner else "is not labelled as this tenant's"
+            message = (
+                f"The namespace {seen.namespace} is there and {whose}. If it is to be the tenant's: "
+                f"kubectl label namespace {seen.namespace} {TENANT}={seen.tenant}; else name another in spec.namespace."
+            )
+            return Verdict("stalled", NAMESPACE_TAKEN, message)
+        if metadata.get("deletionTimestamp"):
+            return Verdict("waiting", NAMESPACE_ENDING, f"The namespace {seen.namespace} is being deleted")
+        await self._apply_changed([namespaces.namespace(seen.tenant, seen.namespace)])
+        return None
+
+    async def _hold(self, seen: View) -> None:
+        """Put finalizers on what must not go while it is needed, and take them off what may go."""
+        for one in (seen.policy, *seen.own):
+            if one is seen.policy and one.deleting:
+                continue  # taken off by the removal, once all is removed
+            patch = finalizers(one, needed=bool(one.deleting and users(one, seen.own)))
+            if patch is not None:
+                await merge(self._world.api, one.key, patch)
+
+    async def _apply(self, policy: TenantPolicy, plan: TenantPlan) -> None:
+        """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
+        settings = self._world.settings
+        await self._account(size_bytes(policy.spec.limits.storage))
+        backbone = self._backbone = self._backbone or self._connection()
+        own = backbone_secret(plan.tenant, plan.namespace, self._world.authority.user(plan.tenant, "worker"))
+        desired = [own, *bound(plan.manifests, symbols(settings))]
+        await self._list_present(plan.namespace)
+        self._forget_edited(plan.namespace)
+        kept = {key for key in self._applied.present if key.kind == "PersistentVolumeClaim" and key.name == TABLES}
+        todo = changes(desired, self._applied.digests, self._applied.present, kept)
+        await self._apply_changed([obj for obj in todo.apply if obj["kind"] != "Deployment"])
+        await backbone.ensure(plan)
+        await self._apply_changed([obj for obj in todo.apply if obj["kind"] == "Deployment"])
+        for key in todo.delete:
+            await self._delete(key)
+
+    async def _account(self, storage_bytes: int) -> None:
+        if storage_bytes == self._storage:
+            return
+        world = self._world
+        client = await connect(world.settings.backbone_url, world.authority.system_user())
+        try:
+            if await ensure_account(client, world.authority, self.name, storage_bytes):
+                log.info("%s: the account has %d bytes", self.name, storage_bytes)
+        finally:
+            await client.close()
+        self._storage = storage_bytes
+
+    def _connection(self) -> TenantBackbone:
+        creds = self._world.authority.user(self.name, "operator")
+        return TenantBackbone(self._world.settings.backbone_url, creds, self.changed_backbone)
+
+    def changed_backbone(self) -> None:
+        """The connection is a new one: what it holds has to be looked at again."""
+        self._changed.set()
+
+    async def _list_present(self, namespace: str) -> None:
+        """Once, and then now and then: what of ours is there, whoever has made or left it."""
+        if time.monotonic() - self._applied.listed_at < RESYNC_S:
+            return
+        for of in CHILDREN:
+            listing = await self._world.api.list(of, namespace, MANAGED, metadata_only=True)
+            self._applied.present.update(key_of(item) for item in listing.items)
+        self._applied.listed_at = time.monotonic()
+
+    def _forget_edited(self, namespace: str) -> None:
+        """A Deployment that somebody has edited or deleted is applied anew."""
+        there = {seen.key: seen for seen in self._world.inventory.of("Deployment", namespace)}
+        for key, generation in list(self._applied.generations.items()):
+            seen = there.get(key)
+            if seen is None or seen.generation != generation:
+                self._applied.digests.pop(key, None)
+
+    async def _apply_changed(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        for obj in objects:
+            key, new = key_of(obj), digest(obj)
+            if self._applied.digests.get(key) == new:
+                continue
+            made = await self._world.api.apply(obj)
+            self._applied.digests[key] = new
+            self._applied.present.add(key)
+            if key.kind == "Deployment":
+                self._applied.generations[key] = int(made["metadata"]["generation"])
+                self._world.inventory.see(made)
+
+    async def _delete(self, key: Key) -> None:
+        await self._world.api.delete(key)
+        self._applied.present.discard(key)
+        self._applied.digests.pop(key, None)
+        self._applied.generations.pop(key, None)
+        log.info("%s: %s is no longer wanted", self.name, key)
+
+    async def _remove(self, seen: View) -> None:
+        """Take the tenant away, workers first; its data and its namespace only if the policy says so."""
+        policy, api = seen.policy, self._world.api
+        deletes = isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
+        found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
+        if found is not None and found["metadata"].get("labels", {}).get(TENANT) == seen.tenant:
+            self._applied.listed_at = float("-inf")
+            await self._list_present(seen.namespace)
+            keep = set() if deletes else {k for k in self._applied.present if k.kind == "PersistentVolumeClaim"}
+            for key in changes((), {}, self._applied.present, keep).delete:
+                await self._delete(key)
+            if deletes:
+                await self._remove_data(seen)
+                if CREATED in found["metadata"].get("annotations", {}):
+                    await api.delete(Key(NAMESPACE.kind, "", seen.namespace), found["metadata"]["uid"])
+        patch = finalizers(policy, needed=False)
+        if patch is not None:
+            await merge(api, policy.key, patch)
+        log.info("%s: the tenant is removed, its data is %s", self.name, "deleted" if deletes else "kept")
+
+    async def _remove_data(self, seen: View) -> None:
+        backbone = self._backbone = self._backbone or self._connection()
+        policy = seen.policy.resource
+        if isinstance(policy, TenantPolicy):
+            await self._account(size_bytes(policy.spec.limits.storage))
+        await backbone.delete_everything()
+        client = await connect(self._world.settings.backbone_url, self._world.authority.system_user())
+        try:
+            await delete_account(client, self._world.authority, self.name)
+        finally:
+            await client.close()
+
+    async def _tell(self) -> None:
+        """Write the statuses that are due."""
+        seen = view(self._world.inventory, self.name)
+        if seen is None:
+            return
+        try:
+            await self._look_for_trouble(seen)
+        except (RefusedError, UnreachableError) as error:
+            log.warning("%s: the pods cannot be looked at: %s", self.name, error)
+        reports = self._backbone.reports if self._backbone is not None else {}
+        workers = Workers(self._generations, reports, self._troubles, time.time_ns())
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await self._world.statuses.write(of_tenant(seen, self._findings, workers, self._hindrance), now)
+
+    async def _look_for_trouble(self, seen: View) -> None:
+        """Pods are looked at only where a worker is not up."""
+        deployments = list(self._world.inventory.of("Deployment", seen.namespace))
+        down = [deployment.raw for deployment in deployments if not runs(deployment.raw)]
+        if not down:
+            self._troubles = {}
+            return
+        pods = (await self._world.api.list(POD, seen.namespace, MANAGED)).items
+        by_worker: dict[str, list[dict[str, Any]]] = {}
+        for pod in pods:
+            by_worker.setdefault(pod["metadata"]["labels"].get("app.kubernetes.io/instance", ""), []).append(pod)
+        found = (trouble(one, by_worker.get(one["metadata"]["name"], [])) for one in down)
+        self._troubles = {one.worker: one for one in found if one is not None}
+
+
+def _by_object(seen: View) -> Findings:
+    """What is wrong, by the object in which it is to be changed."""
+    of: dict[int, Seen] = {id(one.resource): one for one in (seen.policy, *seen.own) if one.resource is not None}
+    found: dict[Key, list[Any]] = {}
+    for finding in check(seen.resources):
+        one = of.get(id(finding.resource))
+        if one is not None:
+            found.setdefault(one.key, []).append(finding)
+    return found
+
+
+def _hindrance(error: Exception) -> Verdict:
+    if isinstance(error, RefusedError):
+        return Verdict("waiting", REFUSED, f"The cluster refuses: {error}")
+    return Verdict("waiting", BACKBONE_AWAY, str(error))
+
+
+async def merge(api: Api, key: Key, patch: Mapping[str, Any]) -> None:
+    """A patch of metadata; one that comes too late is made anew in the next round."""
+    try:
+        await api.merge(key, patch)
+    except RefusedError as error:
+        if error.status not in {404, 409, 422}:
+            raise
