@@ -160,7 +160,8 @@ class Recorder:
             if not await self._same(stage):
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            await self._mind_a_lost_end(stage)
+            with contextlib.suppress(NotFoundError):  # deleted just now; the next look tells it
+                await self._mind_a_lost_end(stage)
             connections = self._client.stats["reconnects"]
             reader = StreamReader(self._client, stage.stream, subjects, self._read[stage.stream].sequence)
             try:
