@@ -201,12 +201,7 @@ class Historian:
         return kept_gaps(self._store, self._config.tenant)
 
     def commit(self, stages: Iterable[Stage] = Stage) -> dict[str, int]:
-        """Write what waits; returns the positions of the tables written to.
-
-        Parameters
-        ----------
-        stages
-            In this order.
+        """Write what waits, in the order of the stages; returns the positions of the tables written to.
 
         Raises
         ------
