@@ -40,13 +40,16 @@ def pods(operated):
     }
 
 
-def test_every_twin_is_ready_and_the_fault_raises_its_alert(operated, station):
+def test_every_twin_is_ready_and_the_fault_raises_its_alert(operated, station, tell):
     operated.wait(operated.ready, 120, "ready twins")
+    tell(f"Ready {time.monotonic() - station:.0f} s after the first object was applied")
 
     def alarmed():
         return operated.twins()["p-103"].get("status", {}).get("openAlerts")
 
-    operated.wait(alarmed, max(1.0, station + 180 - time.monotonic()), "the alert on p-103")
+    # Of these the healthy day takes most on a slow machine; the fault begins half a minute later and grows for a minute.
+    operated.wait(alarmed, 400, "the alert on p-103")
+    tell(f"The alert {time.monotonic() - station:.0f} s after the first object was applied")
     twins = operated.twins()
     assert all(condition(twin, "Fresh")["status"] == "True" for twin in twins.values())
     assert [name for name, twin in twins.items() if twin["status"]["openAlerts"]] in (["p-103"], ["p-103", "p-202"])

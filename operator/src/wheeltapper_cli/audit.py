@@ -48,12 +48,7 @@ def show(state: Path, tenant: str | None, output: str, last: int) -> None:
     if output == "json":
         click.echo(json.dumps([{"number": n, **record.model_dump(exclude_defaults=True)} for n, record in records]))
         return
-    table = Table(pad_edge=False)
-    for name in ("Number", "Time", "Who", "What", "How it ended"):
-        table.add_column(name, overflow="fold")
-    for number, record in records:
-        table.add_row(str(number), record.time, record.user or "nobody known", _what(record), _how(record))
-    Console().print(table)
+    Console().print(_table(records))
 
 
 @audit.command(cls=Served, resource="audit")
@@ -116,6 +111,20 @@ async def _connected(state: Path, tenant: str | None) -> AsyncIterator[Client]:
         await client.close()
 
 
+def _table(records: list[tuple[int, Record]]) -> Table:
+    """A line for each request: what was asked and how it ended are two records."""
+    table = Table(pad_edge=False)
+    for name in ("Number", "Time", "Who", "What", "How it ended"):
+        table.add_column(name, overflow="fold")
+    ends = {record.request: record for _, record in records if record.event == "ended"}
+    asked = {record.request for _, record in records if record.event == "asked"}
+    for number, record in records:
+        if record.event != "ended" or record.request not in asked:
+            end = ends.get(record.request, record)
+            table.add_row(str(number), record.time, record.user or "nobody known", _what(record), _how(end))
+    return table
+
+
 def _what(record: Record) -> str:
     if record.asked is None:
         return ""
@@ -125,7 +134,7 @@ def _what(record: Record) -> str:
 
 def _how(record: Record) -> str:
     if record.event == "asked":
-        return "asked"
+        return "not ended yet"
     if record.event == "refused":
         return f"refused: {record.outcome}"
     ended = f"exit code {record.exit_code}" if record.exit_code is not None else "cut off"

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
@@ -210,6 +211,15 @@ def _tables_text(places: list[Place]) -> str:
 
 def _plain(result: pa.Table) -> list[dict[str, Any]]:
     """Rows as JSON carries them: times as text, no NaN."""
-    columns = [column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in result.columns]
-    rows = pa.table(columns, names=result.column_names).to_pylist()
+    rows = pa.table([_timeless(column) for column in result.columns], names=result.column_names).to_pylist()
     return [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+
+
+def _timeless(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as text. Arrow would ask the system's time zones what UTC is, and an image need not have any."""
+    if not pa.types.is_temporal(column.type):
+        return column
+    if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+        return column.cast(pa.string())
+    text = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
+    return pc.binary_join_element_wise(text, "Z", "")

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
+from wheeltapper_cli.completion import VARIABLE
 from wheeltapper_cli.served import PLUGIN, cluster_options
 
 _PLUGIN_FILE: Final = "kubectl-twin"
@@ -18,6 +20,7 @@ _COMMANDS: Final = {
     "audit": ("wheeltapper_cli.audit", "audit", "Show who asked what through the gateway, or check the log of it"),
     "backfill": ("wheeltapper_cli.backfill", "backfill", "Fill a running installation with history from a file"),
     "backup": ("wheeltapper_cli.backup", "backup", "Copy a running installation whole and consistent"),
+    "completion": ("wheeltapper_cli.completion", "completion", "Print a script by which a shell completes commands"),
     "demo": ("wheeltapper_cli.demo", "demo", "A simulated pump station, from its manifests to an explained alert"),
     "evidence": (
         "wheeltapper_cli.evidence",
@@ -41,15 +44,16 @@ _COMMANDS: Final = {
     "validate": ("wheeltapper_cli.validation", "validate", "Check files and folders of resources"),
     "watch": ("wheeltapper_cli.screen.command", "watch", "Look at a running installation: twins, features, alerts"),
 }
+_HERE_ALONE: Final = {"backfill", "backup", "demo", "restore", "retention", "sim", "up", "watch"}
 
 
 class _Commands(click.Group):
     """Commands by name, imported at their first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands."""
-        del ctx
-        return sorted(_COMMANDS)
+        """Names of the commands; of those that need an installation on this machine, none to a plugin of kubectl."""
+        hidden = _HERE_ALONE if ctx.find_root().obj == PLUGIN else set()
+        return sorted(_COMMANDS.keys() - hidden)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Command of a name."""
@@ -62,9 +66,14 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
-        del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][2]) for name in sorted(_COMMANDS)])
+            formatter.write_dl([(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands without importing them."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=_COMMANDS[name][2]) for name in names), *options]
 
 
 @click.group(
@@ -87,5 +96,5 @@ def cli() -> None:
 
 def main(**options: Any) -> None:
     """Run the command line; called by the name of a plugin of kubectl, it speaks to the cluster."""
-    is_plugin = Path(sys.argv[0]).name == _PLUGIN_FILE
-    cli(prog_name=PLUGIN if is_plugin else "wheeltapper", obj=PLUGIN if is_plugin else None, **options)
+    name, told = ("wheeltapper", None) if Path(sys.argv[0]).name != _PLUGIN_FILE else (PLUGIN, PLUGIN)
+    cli(prog_name=name, complete_var=VARIABLE, obj=told, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _CLIENT: Final[Any] = kubernetes
 _API_S: Final = 15
 _SILENT_S: Final = 600.0
 """A command may say nothing for so long."""
+_LEAVE_S: Final = 5.0
 _TOKEN_S: Final = 600
 _FORBIDDEN, _NOT_FOUND, _UNAUTHORIZED = 403, 404, 401
 
@@ -130,13 +132,15 @@ class Cluster:
             forward: Any = portforward(
                 core.connect_get_namespaced_pod_portforward, gateway.pod, gateway.namespace, ports=str(gateway.port)
             )
-        try:
-            connection = HTTPConnection(_host(gateway.namespace))
-            connection.sock = _secured(forward.socket(gateway.port), gateway)
-            with contextlib.closing(connection):
-                yield connection
-        finally:
-            forward.close()
+        local = forward.socket(gateway.port)
+        with contextlib.closing(local.dup()) as line:
+            try:
+                connection = HTTPConnection(_host(gateway.namespace))
+                connection.sock = _secured(local, gateway)
+                with contextlib.closing(connection):
+                    yield connection
+            finally:
+                _leave(line)
 
     @contextmanager
     def _explained(self, verb: str, what: str, missing: Any = None) -> Iterator[None]:
@@ -178,6 +182,15 @@ def _secured(sock: Any, gateway: Gateway) -> ssl.SSLSocket:
         raise CommandError(f"What answers in {gateway.pod} is not the gateway: {error.verify_message}") from error
     except (OSError, ValueError) as error:
         raise CommandError(f"The gateway in {gateway.pod} does not answer: {error}") from error
+
+
+def _leave(line: socket.socket) -> None:
+    """End a port-forward in order: its thread takes a line that is closed with something unread for an error."""
+    with contextlib.suppress(OSError):
+        line.settimeout(_LEAVE_S)
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(2**16):
+            pass
 
 
 def _host(namespace: str) -> str:

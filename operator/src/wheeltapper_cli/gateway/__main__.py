@@ -20,6 +20,7 @@ from typing import Final
 from aiohttp import web
 
 from wheeltapper_cli.audit_log import AuditError, AuditLog
+from wheeltapper_cli.gateway import offered
 from wheeltapper_cli.gateway.access import Access
 from wheeltapper_cli.gateway.limits import Limits
 from wheeltapper_cli.gateway.server import Gateway
@@ -45,12 +46,13 @@ async def run() -> None:
 
 async def _serve() -> None:
     own, limits, namespace = Pod.read(os.environ), Limits.read(os.environ), os.environ["WHEELTAPPER_NAMESPACE"]
+    menu = await offered.ask()
     client = await jetstream.connect(own.backbone, own.credentials, "wheeltapper-gateway")
     access = Access.of_pod(namespace)
     try:
         audit = AuditLog(client)
         await _opened(audit)
-        runner = _runner(Gateway(namespace, access, audit, limits), limits)
+        runner = _runner(Gateway(namespace, menu, access, audit, limits), limits)
         await runner.setup()
         try:
             await _site(runner).start()
@@ -86,6 +88,7 @@ def _runner(gateway: Gateway, limits: Limits) -> web.AppRunner:
         auto_decompress=False,
         max_field_size=_LONGEST_TOKEN,
         shutdown_timeout=_STOP_S,
+        lingering_time=_STOP_S,
     )
 
 

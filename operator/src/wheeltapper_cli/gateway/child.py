@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import random
 import resource
 import sys
+from typing import Final
 
 import click
+
+_PROCESSORS: Final = 4
+"""Libraries start a thread for each that there is, and each thread's stack counts as memory."""
 
 
 def main() -> None:
@@ -21,11 +28,15 @@ def main() -> None:
     }
     for which, bound in bounds.items():
         resource.setrlimit(which, (bound, bound))
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, random.sample(sorted(processors), min(_PROCESSORS, len(processors))))
     from wheeltapper_cli.main import main as command_line  # noqa: PLC0415 - its imports count, too
 
     try:
         command_line(args=sys.argv[3:])
-    except MemoryError:
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
         click.echo(f"Error: The command needs more memory than it may have here ({memory // 2**20} MiB)", err=True)
         sys.exit(1)
 

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-import click
+from collections.abc import Sequence
 
 from wheeltapper_cli.gateway.frames import Request
-from wheeltapper_cli.main import cli
-from wheeltapper_cli.served import Served
+from wheeltapper_cli.gateway.offered import Menu, Offered, Parameter
 
 _Value = bool | str | Sequence[str]
+_LONGEST_NAME = 200
 
 
 class NotAcceptedError(Exception):
     """A request that no gateway runs; the message says why."""
 
 
-def served(path: Sequence[str]) -> Served:
-    """Command of a path of names such as ``get twins``.
+def chosen(menu: Menu, path: Sequence[str]) -> Offered:
+    """Command of a path of names such as ``get``, ``twins``.
 
     Raises
     ------
     NotAcceptedError
-        If there is none, or it is not for gateways.
+        If there is none.
     """
-    found: click.Command = cli
-    context = click.Context(cli)
-    for name in path:
-        inner = found.get_command(context, name) if isinstance(found, click.Group) else None
-        if inner is None:
-            raise NotAcceptedError(
-                f"This gateway knows no command {' '.join(path)}; both sides should be of one version"
-            )
-        found = inner
-    if not isinstance(found, Served):
-        raise NotAcceptedError(f"{' '.join(path)} is no command that a gateway runs")
+    found = menu.get(" ".join(path))
+    if found is None or any(" " in name for name in path):
+        raise NotAcceptedError(f"A gateway does not run {' '.join(path)!r}; it runs {', '.join(menu)}")
     return found
 
 
-def arguments(request: Request) -> list[str]:
+def arguments(menu: Menu, request: Request) -> list[str]:
     """Arguments for ``python -m wheeltapper_cli``.
 
     Every value stands behind the ``=`` of its option or behind ``--``, so none is ever taken for an option.
@@ -47,53 +37,55 @@ def arguments(request: Request) -> list[str]:
     Raises
     ------
     NotAcceptedError
-        If the command or one of its options is not accepted.
+        If the command or something given to it is not accepted.
     """
-    command = served(request.command)
-    accepted = command.accepted
-    for name in sorted((request.options.keys() | request.files.keys()) - accepted.keys()):
-        raise NotAcceptedError(f"{' '.join(request.command)} takes no {name} here; both sides should be of one version")
-    names = [file.name for file in request.files.values()]
-    if len(names) > len(set(names)):
-        raise NotAcceptedError(f"Several files are named {names[0]}; give each a name of its own")
+    command = chosen(menu, request.command)
+    _refuse_what_it_does_not_take(command, request)
     options, positional = [*request.command], ["--"]
-    for name, value in _values(command, request):
-        parameter = accepted[name]
-        if isinstance(parameter, click.Option):
-            options += _option(parameter, value)
-        else:
-            positional.append(_text(name, value))
+    for parameter in command.parameters:
+        for value in _values(parameter, request):
+            if parameter.option:
+                options.append(parameter.option if value is True else f"{parameter.option}={value}")
+            else:
+                positional.append(str(value))
     return options + positional
 
 
-def _values(command: Served, request: Request) -> Iterator[tuple[str, _Value]]:
-    """Values in the order of the command's parameters; what files they name lie in the folder in which it runs."""
-    given: Mapping[str, _Value] = request.options
-    for name in command.accepted:
-        if name in command.reads:
-            if name in given:
-                raise NotAcceptedError(f"{name} names a file; its content has to come with the request")
-            if name in request.files:
-                yield name, _plain_name(request.files[name].name)
-        elif name in request.files:
-            raise NotAcceptedError(f"{name} names no file that is read")
-        elif name == command.writes and name in given:
-            yield name, _plain_name(_text(name, given[name]))
-        elif name in given:
-            yield name, given[name]
+def _refuse_what_it_does_not_take(command: Offered, request: Request) -> None:
+    known = {parameter.name: parameter.takes for parameter in command.parameters}
+    for name in sorted(request.options.keys() | request.files.keys()):
+        if name not in known:
+            raise NotAcceptedError(
+                f"{' '.join(request.command)} takes no {name!r} here; both sides should be of one version"
+            )
+        if (known[name] == "file") != (name in request.files) or name in request.options.keys() & request.files.keys():
+            raise NotAcceptedError(f"{name}: the content of a file has to come with the request, and only of a file")
+    names = [file.name for file in request.files.values()]
+    if len(names) > len(set(names)):
+        raise NotAcceptedError(f"Several files are named {names[0]}; give each a name of its own")
 
 
-def _option(option: click.Option, value: _Value) -> list[str]:
-    flag = option.opts[0]
-    if option.is_flag:
-        if value is not True:
-            raise NotAcceptedError(f"{flag} takes no value")
-        return [flag]
-    if option.multiple:
-        if isinstance(value, bool | str):
-            raise NotAcceptedError(f"{flag} takes a list")
-        return [f"{flag}={_text(flag, one)}" for one in value]
-    return [f"{flag}={_text(flag, value)}"]
+def _values(parameter: Parameter, request: Request) -> Sequence[str | bool]:
+    """Values of a parameter, checked; what files they name lie in the folder in which the command runs."""
+    name = parameter.name
+    if parameter.takes == "file":
+        return [_plain_name(request.files[name].name)] if name in request.files else []
+    if name not in request.options:
+        return []
+    value: _Value = request.options[name]
+    match parameter.takes:
+        case "flag":
+            if value is not True:
+                raise NotAcceptedError(f"{name} takes no value")
+            return [True]
+        case "texts":
+            if isinstance(value, bool | str):
+                raise NotAcceptedError(f"{name} takes a list")
+            return [_text(name, one) for one in value]
+        case "target":
+            return [_plain_name(_text(name, value))]
+        case "text":
+            return [_text(name, value)]
 
 
 def _text(name: str, value: _Value) -> str:
@@ -104,6 +96,6 @@ def _text(name: str, value: _Value) -> str:
 
 def _plain_name(text: str) -> str:
     """Name of one file or folder: where it lies is the person's business."""
-    if text in {"", ".", ".."} or {"/", "\0"} & set(text) or len(text.encode()) > 200:
+    if text in {"", ".", ".."} or {"/", "\0"} & set(text) or len(text.encode()) > _LONGEST_NAME:
         raise NotAcceptedError(f"{text!r} is no name of a file or folder")
     return text

@@ -42,9 +42,12 @@ class Limits:
 
         return cls(
             commands=number("COMMANDS", default.commands),
+            waiting=number("WAITING", default.waiting),
             seconds=number("SECONDS", int(default.seconds)),
+            idle_seconds=number("IDLE_SECONDS", int(default.idle_seconds)),
             memory_bytes=number("MEMORY_MIB", default.memory_bytes // 2**20) * 2**20,
             written_bytes=number("WRITTEN_MIB", default.written_bytes // 2**20) * 2**20,
+            a_minute=number("A_MINUTE", default.a_minute),
         )
 
 

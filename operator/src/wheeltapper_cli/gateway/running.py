@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wheeltapper_cli.gateway.commands import arguments, served
+from wheeltapper_cli.gateway.commands import arguments, chosen
 from wheeltapper_cli.gateway.frames import LARGEST, Kind, Request
 from wheeltapper_cli.gateway.limits import Limits
+from wheeltapper_cli.gateway.offered import Menu
 from wheeltapper_cli.served import SHOWN_FOLDER
 
 Send = Callable[[Kind, bytes], Awaitable[None]]
@@ -35,7 +36,7 @@ class Ended:
     why: str = ""
 
 
-async def run(request: Request, limits: Limits, send: Send) -> Ended:
+async def run(menu: Menu, request: Request, limits: Limits, send: Send) -> Ended:
     """Run a command and send what it says and, when it has ended, what it wrote.
 
     Raises
@@ -43,12 +44,12 @@ async def run(request: Request, limits: Limits, send: Send) -> Ended:
     NotAcceptedError
         Before anything is run, if the request is not accepted.
     """
-    line = arguments(request)
+    line = arguments(menu, request)
     with tempfile.TemporaryDirectory(prefix="command-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         _lay_out(folder, request)
         ended = await _run(line, folder, request, limits, send)
-        if served(request.command).writes and not ended.why:
+        if chosen(menu, request.command).writes and not ended.why:
             async for kind, content in _files(folder / _WORK):
                 await send(kind, content)
         return ended
@@ -119,7 +120,7 @@ def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
-            total += path.lstat().st_size
+            total += 0 if path.is_dir() else path.lstat().st_size
     return total
 
 
@@ -132,6 +133,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Leave nothing of the command behind, whatever it has started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    # The end of a process counts only when its pipes are empty, and nobody reads them any more.
+    for pipe in (process.stdout, process.stderr):
+        while pipe is not None and await pipe.read(LARGEST):
+            pass
     await process.wait()
 
 

@@ -17,14 +17,16 @@ from pydantic import ValidationError
 from wheeltapper_api.fields import GROUP
 from wheeltapper_cli.audit_log import Asked, AuditError, digest, shortened
 from wheeltapper_cli.gateway.access import RESOURCE, VERB, Person, UnavailableError
-from wheeltapper_cli.gateway.commands import NotAcceptedError, arguments, served
+from wheeltapper_cli.gateway.commands import NotAcceptedError, arguments, chosen
 from wheeltapper_cli.gateway.frames import PATH, Kind, Refusal, Request, frame
 from wheeltapper_cli.gateway.limits import Limits, Rate
+from wheeltapper_cli.gateway.offered import Menu
 from wheeltapper_cli.gateway.running import Send, run
 
 log = logging.getLogger(__name__)
 
 _NOBODY: Final = ""
+_LARGEST_RECORD: Final = 64 * 2**10
 _UNAUTHORIZED: Final = 401
 _TOO_MANY: Final = 429
 
@@ -82,10 +84,13 @@ class Gateway:
     ----------
     namespace
         Of the tenant; said to those who lack a right there.
+    menu
+        What it runs.
     """
 
-    def __init__(self, namespace: str, access: Allowed, audit: Audited, limits: Limits) -> None:
-        self._namespace, self._access, self._audit, self._limits = namespace, access, audit, limits
+    def __init__(self, namespace: str, menu: Menu, access: Allowed, audit: Audited, limits: Limits) -> None:
+        self._namespace, self._menu, self._limits = namespace, menu, limits
+        self._access, self._audit = access, audit
         self._rate = Rate(limits.a_minute)
         self._strangers = Rate(limits.a_minute)
         self._running = asyncio.Semaphore(limits.commands)
@@ -130,8 +135,8 @@ class Gateway:
                 raise RefusedError(_TOO_MANY, f"{asking.person.user} asks too often; try again in a minute")
             command = await self._read(request)
             asking.asked = _written_down(command)
-            resource = served(command.command).resource
-            arguments(command)
+            resource = chosen(self._menu, command.command).resource
+            arguments(self._menu, command)
             if not await self._access.may(asking.person, resource):
                 raise RefusedError(403, self._forbidden(asking.person, resource))
         except NotAcceptedError as error:
@@ -162,7 +167,7 @@ class Gateway:
         told: dict[str, Any] = {"outcome": "whoever asked went away"}
         try:
             await response.prepare(request)
-            ended = await run(command, self._limits, send)
+            ended = await run(self._menu, command, self._limits, send)
             told = {"exit_code": ended.code, "outcome": ended.why}
             await send(Kind.END, str(ended.code).encode())
         except GoneError as error:
@@ -257,7 +262,11 @@ def _token(request: web.Request) -> str:
 def _written_down(command: Request) -> Asked:
     options = {name: _short(value) for name, value in command.options.items()}
     files = {name: f"{file.name} {digest(file.text.encode())}" for name, file in command.files.items()}
-    return Asked(command=command.command, options=options, files=files)
+    asked = Asked(command=command.command, options=options, files=files)
+    if len(asked.model_dump_json().encode()) <= _LARGEST_RECORD:
+        return asked
+    # Nobody escapes the log by asking for more than a record holds.
+    return Asked(command=command.command, options={"digest": digest(command.model_dump_json().encode())})
 
 
 def _short(value: bool | str | list[str]) -> Any:

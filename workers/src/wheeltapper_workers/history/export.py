@@ -138,7 +138,9 @@ def _csv_column(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type):
         return pc.binary_join(column.cast(pa.list_(pa.string())), ";")
     if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+        # Not by strftime: that looks for the system's time zones, and an image need not have any, not even UTC.
+        text = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
+        return pc.binary_join_element_wise(pc.replace_substring(text, " ", "T"), "Z", "")
     if pa.types.is_floating(column.type):
         return pc.if_else(pc.is_nan(column), None, column)
     return column.cast(_csv_type(column.type))
