@@ -47,7 +47,7 @@ def test_every_twin_is_ready_and_the_fault_raises_its_alert(operated, station, t
     def alarmed():
         return operated.twins()["p-103"].get("status", {}).get("openAlerts")
 
-    # Of these the healthy day takes most on a slow machine; the fault begins half a minute later and grows for a minute.
+    # On a slow machine the healthy day takes most of it; the fault begins half a minute later and grows for a minute.
     operated.wait(alarmed, 400, "the alert on p-103")
     tell(f"The alert {time.monotonic() - station:.0f} s after the first object was applied")
     twins = operated.twins()
