@@ -34,5 +34,5 @@ def tables(request, tmp_path) -> Tables:
     if request.param == "folder":
         return Tables(Store(str(tmp_path / "tables")))
     server = request.getfixturevalue("seaweed")
-    secrets = server.secrets(tmp_path / "secrets")
-    return Tables(open_place("", server.place(f"test-{next(_NUMBERS)}"), secrets))
+    place, secrets = server.place(f"test-{next(_NUMBERS)}"), server.secrets(tmp_path / "secrets")
+    return Tables(open_place("", place, secrets), place)

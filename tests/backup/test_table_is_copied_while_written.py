@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from deltalake import DeltaTable
 
 from tests.replay.conftest import keep, live, store_config
 from tests.support.lines import LINE
+from tests.support.tables import Tables
 from wheeltapper_api.wire import Stage
+from wheeltapper_cli.main import cli
 from wheeltapper_workers.history import copying, historian
 from wheeltapper_workers.history.copying import copy_tenant, put_tenant
 from wheeltapper_workers.history.historian import Historian
+from wheeltapper_workers.history.place import open_place
 from wheeltapper_workers.history.tables import TABLES, Store
 
 __all__ = ["live"]
@@ -20,6 +24,17 @@ __all__ = ["live"]
 
 def opened(root: Path) -> Historian:
     return Historian(str(root), store_config([]))
+
+
+def test_tables_in_an_object_store_are_refused(seaweed, tmp_path):
+    """Before anything is started or written; a folder of them is no excuse, as where they were moved."""
+    place, secrets = seaweed.place("backed-up"), seaweed.secrets(tmp_path / "secrets")
+    Tables(open_place("", place, secrets), place).remembered(tmp_path, LINE.tenant)
+    (tmp_path / "tables" / LINE.tenant).mkdir(parents=True)
+    found = CliRunner().invoke(cli, ["backup", "--state", str(tmp_path), "--to", str(tmp_path / "backup")])
+    assert found.exit_code == 2, found.output
+    assert f"The tables of northwater are in {place.url}, which a backup does not copy" in found.stderr
+    assert not (tmp_path / "backup").exists()
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])

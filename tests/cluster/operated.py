@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+from uuid import uuid4
 
 import yaml
 
@@ -33,6 +34,8 @@ def install_operator(cluster: Cluster, helm: Callable[..., str], load: Callable[
         repository, tag = load(part).rsplit(":", 1)
         named += [f"--set={part}.image.repository={repository}", f"--set-string={part}.image.tag={tag}"]
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _LEVELS}})
+    # On a cluster that outlives a run an image changes under its name; what runs has to be the new one.
+    named.append(f"--set-string=operator.podAnnotations.run={uuid4()}")
     install(helm, *named, "--set=operator.replicas=1", *values)
 
 

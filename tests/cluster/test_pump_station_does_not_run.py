@@ -40,13 +40,16 @@ def pods(operated):
     }
 
 
-def test_every_twin_is_ready_and_the_fault_raises_its_alert(operated, station):
+def test_every_twin_is_ready_and_the_fault_raises_its_alert(operated, station, tell):
     operated.wait(operated.ready, 120, "ready twins")
+    tell(f"Ready {time.monotonic() - station:.0f} s after the first object was applied")
 
     def alarmed():
         return operated.twins()["p-103"].get("status", {}).get("openAlerts")
 
-    operated.wait(alarmed, max(1.0, station + 180 - time.monotonic()), "the alert on p-103")
+    # On a slow machine the healthy day takes most of it; the fault begins half a minute later and grows for a minute.
+    operated.wait(alarmed, 400, "the alert on p-103")
+    tell(f"The alert {time.monotonic() - station:.0f} s after the first object was applied")
     twins = operated.twins()
     assert all(condition(twin, "Fresh")["status"] == "True" for twin in twins.values())
     assert [name for name, twin in twins.items() if twin["status"]["openAlerts"]] in (["p-103"], ["p-103", "p-202"])
@@ -72,6 +75,44 @@ def test_an_edit_is_taken_up_without_a_restart(operated, station):
     for name, twin in operated.twins().items():
         if name != "p-102":
             assert condition(twin, "Ready") == next(c for c in others[name]["conditions"] if c["type"] == "Ready")
+
+
+def windows(operated, twin, since):
+    """How many scores of a model each window of a twin has, by the second of its end."""
+    chosen = f"asset = '{twin}' AND failure_model = 'bearing-wear' AND epoch(window_end) > {since}"
+    what = "CAST(epoch(window_end) AS BIGINT) AS ended, count(*) AS scores"
+    sql = f"SELECT {what} FROM scores WHERE {chosen} GROUP BY ended"  # noqa: S608 - all of it is this test's own
+    command = ("python", "-m", "wheeltapper_cli", "query", sql, "--output", "json")
+    printed = operated.cluster.kubectl("exec", f"deploy/{TENANT}-store", NAMESPACE, "-c", "gateway", "--", *command)
+    return {row["ended"]: row["scores"] for row in json.loads(printed)}
+
+
+@pytest.mark.timeout(900)
+def test_a_hundred_edits_and_two_lost_pods_leave_no_gap(operated, station, tell):
+    """The neighbours of an edited twin are scored window by window, and so is everybody while pods are replaced."""
+    operated.wait(operated.ready, 120, "ready twins")
+    before, began, took = pods(operated), time.time(), []
+    for number in range(100):
+        patch = json.dumps({"spec": {"title": f"Pump P-102, edit {number}"}})
+        started = time.monotonic()
+        operated.cluster.kubectl("patch", "twin", "p-102", NAMESPACE, "--type=merge", f"--patch={patch}")
+        operated.wait(lambda: is_ready(operated.get("twin", "p-102", NAMESPACE)), 60, "the edit")
+        took.append(time.monotonic() - started)
+    took.sort()
+    tell(f"An edit is in force and said to be so after {took[50]:.2f} s, 98 of 100 within {took[98]:.2f} s")
+    assert pods(operated) == before, "an edit restarts nothing"
+
+    for worker in ("riverside-analyse", "store"):
+        operated.cluster.kubectl("delete", "pod", NAMESPACE, f"--selector=app.kubernetes.io/instance={TENANT}-{worker}")
+    operated.wait(operated.ready, 120, "ready twins")
+    replaced = time.time()
+    for twin in ("p-101", "p-102"):
+        operated.wait(
+            lambda twin=twin: max(windows(operated, twin, began), default=0) > replaced + 10, 120, "new scores"
+        )
+        found = windows(operated, twin, began)
+        assert set(found.values()) == {1}, found
+        assert sorted(found) == list(range(min(found), max(found) + 5, 5))
 
 
 def test_a_class_and_a_plant_in_use_stay_until_their_twins_are_gone(operated, station):

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.replay.conftest import keep
+from tests.support.lines import LINE
 from wheeltapper_cli.main import cli
 
 
@@ -32,18 +33,21 @@ def test_help_has_examples_on_lines_of_their_own():
         assert "Examples:" in call(command, "--help").stdout
 
 
-def test_written_and_checked(state, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_written_and_checked(live, tables, tmp_path, monkeypatch):
+    keep(live, tables.root, storage_options=tables.options)
+    state, here = tables.remembered(tmp_path, LINE.tenant), tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     written = call("p-2-wear", "--state", str(state), "--output", "json")
     assert written.exit_code == 0, written.output
     document = json.loads(written.stdout)
-    (folder,) = (path.name for path in tmp_path.iterdir())
+    (folder,) = (path.name for path in here.iterdir())
     assert folder == f"evidence-{document['alertId']}"
     checked = call("verify", folder, "--fingerprint", document["fingerprint"])
     assert checked.exit_code == 0, checked.output
     assert "every file is what was written" in checked.stdout
     assert "Everything is the same bits." in checked.stdout
-    (tmp_path / folder / "index.html").write_text("all is well")
+    (here / folder / "index.html").write_text("all is well")
     checked = call("verify", folder)
     assert checked.exit_code == 1
     assert "CHANGED  index.html: was changed" in checked.stdout

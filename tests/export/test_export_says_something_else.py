@@ -44,10 +44,11 @@ def dictionary(path: Path) -> dict:
     return {field["name"]: field for field in resource["schema"]["fields"]}
 
 
-def test_parquet_has_every_bit(root, tmp_path):
+def test_parquet_has_every_bit(live, tables, tmp_path):
+    keep(live, tables.root, storage_options=tables.options)
     file = tmp_path / "raw.parquet"
-    told = export(root, LINE.tenant, Wanted("raw"), file)
-    stored = Store(root).dataset(LINE.tenant, "raw").to_table().sort_by(KEYS)
+    told = export(tables.root, LINE.tenant, Wanted("raw"), file, storage_options=tables.options)
+    stored = tables.store.dataset(LINE.tenant, "raw").to_table().sort_by(KEYS)
     written = pq.read_table(file).sort_by(KEYS)
     assert told.rows == stored.num_rows == 4800
     for name in stored.column_names:
@@ -141,7 +142,9 @@ def test_file_is_whole_or_not_there(root, tmp_path, monkeypatch):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("raw.csv", "before")]
 
 
-def test_command_writes_all_tables(state, tmp_path):
+def test_command_writes_all_tables(live, tables, tmp_path):
+    keep(live, tables.root, storage_options=tables.options)
+    state = tables.remembered(tmp_path, LINE.tenant)
     told = json.loads(call(state, "--to", str(tmp_path / "all"), "--output", "json").stdout)
     assert [one["table"] for one in told] == ["raw", "features", "scores", "events"]
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(

@@ -37,3 +37,15 @@ def test_a_new_step_length_realigns_the_rows():
     ends = sorted({row["window_end"].timestamp() for batch in outputs for row in batch.to_pylist()})
     assert ends[0] == START / SECOND + 100
     assert set(np.diff(ends)) == {5.0}
+
+
+def test_a_new_step_length_and_a_twin_that_never_spoke():
+    """Before its first sample an asset has no next row that could be aligned to anything."""
+    samples, config = healthy(60, assets=2), line_config()
+    step = FeaturizeStep(config)
+    state, _ = drive(step, step.initial(config), [samples.batch()])
+    faster = config.model_copy(update={"pipeline": config.pipeline.model_copy(update={"every_ns": 5 * SECOND})})
+    state = step.reconfigure(state, faster)
+    late = healthy(20, start=START + 60 * SECOND)
+    _, outputs = drive(step, state, [late.take(late.asset == 2).batch()], first=2)
+    assert [row["window_end"].timestamp() - START / SECOND for row in outputs[0].to_pylist()] == [65.0, 70.0, 75.0]

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.history.conftest import STORE, Stored, telemetry
+from tests.history.conftest import STORE, Stored, event, telemetry
 from tests.support.lines import LINE
 from tests.support.lossy import Lossy
 from tests.support.nats import Server
@@ -114,6 +114,37 @@ async def test_endpoint_that_goes_away_and_comes_back(own, backbone, tmp_path, m
     assert stored(open_place("", place, secrets)) == (360, 360)
     assert not any(secret in caplog.text for secret in KEYS.values())
     assert "spec.storage.endpoint" in caplog.text
+
+
+async def test_stop_for_which_there_is_no_time_stores_the_alerts_first(backbone, tmp_path, monkeypatch):
+    """The process is killed while it still writes what is large."""
+    patient = config().model_copy(update={"commit_every_ns": 3600 * 10**9})
+    root = tmp_path / "tables"
+    commit = Historian._commit_stage
+
+    def killed(historian, stage, written):
+        if stage is Stage.TELEMETRY:
+            raise KeyboardInterrupt
+        commit(historian, stage, written)
+
+    async with recording(backbone, str(root), patient, tmp_path) as recorder:
+        await publish(backbone, telemetry(40))
+        client = await backbone.connect()
+        await client.jetstream().publish(LINE.subject(Stage.EVENTS, "alert"), event(1, "aaa1").payload)
+        await client.close()
+        await until(lambda: recorder.summary()["waitingRows"] == 241, what="all of it in memory")
+        monkeypatch.setattr(Historian, "_commit_stage", killed)
+        recorder._historian.commit, real = (lambda *stages: _until_killed(real, *stages)), recorder._historian.commit
+        await recorder.stop()
+        assert Historian(str(root), patient).positions()["EVENTS"] == 1
+        monkeypatch.undo()
+
+
+def _until_killed(commit, *stages):
+    """A kill cannot be played within a thread; what it leaves behind can."""
+    with contextlib.suppress(KeyboardInterrupt):
+        commit(*stages)
+    return {}
 
 
 async def test_permission_that_is_lost_and_given_back(own, backbone, tmp_path, monkeypatch):

@@ -6,24 +6,24 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
-import pyarrow.fs as pafs
 import pytest
 from nats.js.api import StreamConfig
 
 from tests.history.conftest import STORE, telemetry
-from tests.support.lines import LINE
+from tests.support.lines import LINE, SECOND, START, line_config
 from tests.support.nats import Server
 from tests.support.waiting import until
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import recorder as module
 from wheeltapper_workers.history.query import query
 from wheeltapper_workers.history.recorder import Recorder
-from wheeltapper_workers.history.streams import ReadUpTo, StreamState, made_anew
+from wheeltapper_workers.history.streams import ReadUpTo, StreamState, lost_end, made_anew
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.runtime import jetstream
+from wheeltapper_workers.runtime.lost_end import count_on
 
 SUBJECT = LINE.subject(Stage.TELEMETRY, "w")
-CONFIG = STORE.model_copy(update={"commit_every_ns": 10**8})
+CONFIG = STORE.model_copy(update={"commit_every_ns": 10**8, "lines": [line_config()]})
 
 
 @pytest.fixture(autouse=True)
@@ -118,35 +118,78 @@ async def test_made_anew_while_the_historian_reads(backbone, tmp_path, monkeypat
     assert rows(root) == {"n": 300, "u": 300}
 
 
-async def test_server_that_lost_its_last_messages(backbone, tmp_path):
-    """An older state of the same stream comes back, as after a power failure, and grows past what was read."""
+async def test_numbers_of_lost_messages_given_to_others_before_anyone_noticed(backbone, tmp_path):
+    """An older state of the stream comes back, as after a power failure, and grows past what was read."""
     root = tmp_path / "tables"
     await publish(backbone, 3)
     async with recording(backbone, root) as recorder:
         await stored_up_to(recorder, 3)
-    backbone.kill()
-    store = backbone.credentials.parent / "store"
-    kept = backbone.credentials.parent / "kept"
-    copy(store, kept)
-    backbone.start()
-    await backbone.ready()
+    await backbone.keep()
     async with recording(backbone, root) as recorder:
         await publish(backbone, 3, first=3)
         await stored_up_to(recorder, 6)
-    backbone.kill()
-    copy(kept, store)
-    backbone.start()
-    await backbone.ready()
+    await backbone.lose()
     await publish(backbone, 6, first=40)
     async with recording(backbone, root) as recorder:
-        await until(lambda: "ends at 9, and the tables have other messages up to 6" in recorder.summary()["problem"])
+        await stored_up_to(recorder, 9)
+        assert recorder.summary()["problem"] == ""
+        assert "lost the end of TELEMETRY, messages 4 to 6" in recorder.summary()["missed"]["newest"]
+        await until(lambda: recorder._historian.positions()["GAPS"] > 0, what="the gaps in the table")
+    found = query(str(root), "SELECT block_sequence AS s, epoch(min(source_time)) AS t FROM raw GROUP BY 1 ORDER BY 1")
+    times = {row["s"]: (row["t"] - START // SECOND) // 10 for row in found.to_pylist()}
+    assert times == {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 43, 8: 44, 9: 45}, "each number has its first message"
+    assert lost_in(root) == {("The NATS server lost messages of TELEMETRY", 59, 430)}
+
+
+async def test_end_that_is_lost_had_been_stored(backbone, tmp_path):
+    """The tables have it, so nothing is missing; what comes next gets fresh numbers."""
+    root = tmp_path / "tables"
+    await publish(backbone, 3)
+    await backbone.keep()
+    await publish(backbone, 3, first=3)
+    async with recording(backbone, root) as recorder:
+        await stored_up_to(recorder, 6)
+    await backbone.lose()
+    async with recording(backbone, root) as recorder:
+        await until(lambda: recorder.summary()["missed"]["messages"] == 3)
+        await publish(backbone, 2, first=6)
+        await stored_up_to(recorder, 8)
+        assert recorder.summary()["problem"] == ""
+    assert rows(root) == {"n": 480, "u": 480}
+    async with recording(backbone, root) as recorder:
+        await publish(backbone, 1, first=8)
+        await stored_up_to(recorder, 9)
+        assert recorder.summary()["missed"]["messages"] == 0, "told once"
+        assert recorder._historian.positions()["GAPS"] == 0
+
+
+async def test_end_is_lost_before_it_was_stored(backbone, tmp_path):
+    """A worker that had written it has the stream count on; the historian finds the hole, and the ledger has it."""
+    root = tmp_path / "tables"
+    await publish(backbone, 3)
+    await backbone.keep()
+    await publish(backbone, 1, first=3)
+    async with recording(backbone, root) as recorder:
+        await stored_up_to(recorder, 4)
+        await backbone.lose()  # while it runs
+        client = await backbone.connect()
+        await count_on(client, "TELEMETRY", 6)
+        await client.close()
+        await publish(backbone, 2, first=6)
+        await stored_up_to(recorder, 8)
+        assert recorder.summary()["problem"] == ""
+        assert recorder.summary()["lostMessages"] == 2
+        await until(lambda: recorder._historian.positions()["GAPS"] > 0, what="the gaps in the table")
     assert rows(root) == {"n": 360, "u": 360}
+    assert lost_in(root) == {("The NATS server lost messages of TELEMETRY", 39, 60)}
+    (gap,) = (root / "northwater" / "unread").iterdir()
+    assert "The server has lost TELEMETRY 5 to 6" in json.loads(gap.read_text())["because"]
 
 
-def copy(source, target):
-    pafs.LocalFileSystem().create_dir(str(target))
-    pafs.LocalFileSystem().delete_dir_contents(str(target))
-    pafs.copy_files(str(source), str(target))
+def lost_in(root):
+    sql = "SELECT DISTINCT split_part(cause, ' that', 1) AS c, epoch(since) AS a, epoch(until) AS b FROM gaps"
+    begin = START // SECOND
+    return {(row["c"], row["a"] - begin, row["b"] - begin) for row in query(str(root), sql).to_pylist()}
 
 
 async def test_messages_trimmed_before_they_were_stored(backbone, tmp_path):
@@ -186,13 +229,29 @@ async def test_stream_that_is_not_there_yet(backbone, tmp_path):
         (StreamState(1, 9, None), ReadUpTo(5, 7, 1), True),  # too old to be still there
         (StreamState(1, 9, 7), ReadUpTo(5, None, None), True),  # tables that did not keep the times yet
         (StreamState(2, 9, None), ReadUpTo(5, 7, 1), False),
-        (StreamState(1, 9, 8), ReadUpTo(5, 7, 1), False),
-        (StreamState(1, 4, None), ReadUpTo(5, 7, 1), False),
+        (StreamState(2, 9, 8), ReadUpTo(5, 7, 1), False),
+        (StreamState(2, 4, None), ReadUpTo(5, 7, 1), False),
+        (StreamState(None, 4, None), ReadUpTo(5, 7, None), False),
         (StreamState(2, 4, None), ReadUpTo(0, None, None), True),
     ],
 )
 def test_the_same_stream_is_known_by_what_was_read_last(state, read, same):
     assert (made_anew(Stage.TELEMETRY, state, read) == "") is same
+
+
+@pytest.mark.parametrize(
+    ("state", "lost"),
+    [
+        (StreamState(1, 9, 7), False),
+        (StreamState(1, 9, None), False),  # trimmed, or a hole that somebody has made of it
+        (StreamState(1, 9, 8), True),  # another message has the number
+        (StreamState(1, 4, None), True),
+        (StreamState(2, 4, None), False),  # made anew, which is worse
+    ],
+)
+def test_lost_end_is_known_by_what_was_read_last(state, lost):
+    assert lost_end(state, ReadUpTo(5, 7, 1)) is lost
+    assert not (lost and made_anew(Stage.TELEMETRY, state, ReadUpTo(5, 7, 1)))
 
 
 def test_tables_of_before_know_no_times(tmp_path):

@@ -43,6 +43,18 @@ def test_twins_and_models_go_at_once(inventory, kind, name):
     assert finalizers(seen, needed=True) is None
 
 
+def test_what_nothing_needs_is_not_held(inventory):
+    assert finalizers(seen_in(inventory, "AssetClass", "centrifugal-pump"), needed=False) is None
+    assert finalizers(seen_in(inventory, "TenantPolicy", "northwater"), needed=False) is not None
+
+
+def test_one_that_is_no_longer_needed_is_let_go(inventory):
+    seen = seen_in(inventory, "Plant", "riverside")
+    held = {"finalizers": [FINALIZER, "other"], "resourceVersion": "9999"}
+    inventory.see(seen.raw | {"metadata": seen.raw["metadata"] | held})
+    assert finalizers(seen_in(inventory, "Plant", "riverside"), needed=False)["metadata"]["finalizers"] == ["other"]
+
+
 def test_a_finalizer_is_put_on_once(inventory):
     seen = seen_in(inventory, "Plant", "riverside")
     patch = finalizers(seen, needed=True)

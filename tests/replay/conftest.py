@@ -149,9 +149,9 @@ def store_config(configs) -> StoreConfig:
     return StoreConfig(tenant=LINE.tenant, lines=list(configs), commit_every_ns=10 * SECOND, commit_rows=100_000)
 
 
-def keep(live: Live, root: str, every: int = 100, messages=None) -> Historian:
+def keep(live: Live, root: str, every: int = 100, messages=None, storage_options=None) -> Historian:
     """Keep the streams, committing after so many messages."""
-    historian = Historian(root, store_config(live.configs))
+    historian = Historian(root, store_config(live.configs), storage_options=storage_options)
     for stage, found in (messages or live.streams.messages).items():
         del stage
         for number, message in enumerate(found, 1):
@@ -183,9 +183,9 @@ def copy(root, tmp_path) -> str:
     return str(folder)
 
 
-def the_alert(root: str) -> str:
+def the_alert(root: str, storage_options=None) -> str:
     """Id of the only alert there is."""
-    (event,) = alerts(root, LINE.tenant)
+    (event,) = alerts(root, LINE.tenant, storage_options=storage_options)
     return event.data.alert_id
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -19,10 +17,11 @@ from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import cleaner
 from wheeltapper_workers.history.cleaner import clean, look
 from wheeltapper_workers.history.historian import Historian, StoreError
-from wheeltapper_workers.history.holds import Hold, place_hold, release_hold
+from wheeltapper_workers.history.holds import HOLDS, Hold, place_hold, release_hold
 from wheeltapper_workers.history.query import QueryError, query
 from wheeltapper_workers.history.replay import replay
 from wheeltapper_workers.history.retention import DAY_NS
+from wheeltapper_workers.history.sweeping import sweep
 from wheeltapper_workers.history.tables import Store
 
 __all__ = ["live", "root"]
@@ -48,30 +47,40 @@ def count(store: Store, table: str) -> int:
 
 
 @pytest.fixture
-def store(live, tmp_path) -> Store:
-    keep(live, str(tmp_path))
-    return Store(str(tmp_path))
+def store(live, tables) -> Store:
+    keep(live, tables.root, storage_options=tables.options)
+    return tables.store
+
+
+def files_of(store: Store, table: str) -> list[str]:
+    found = store.files(LINE.tenant, table).get_file_info(pafs.FileSelector("", recursive=True))
+    return [one.path for one in found if one.base_name.startswith("part-")]
+
+
+def damaged_hold(store: Store) -> None:
+    with store.files(LINE.tenant, HOLDS).open_output_stream("p-2-wear.json") as file:
+        file.write(b"{")
 
 
 def test_nothing_goes_before_its_time(store):
     """The rows are of 2023, and were stored a moment ago."""
-    assert clean(store, LINE.tenant, NO_PINS, time.time_ns()).expired == []
+    assert clean(store, LINE.tenant, NO_PINS, time.time_ns()) == []
     assert count(store, "raw") == 4800
 
 
 def test_alert_keeps_its_days(store):
     found = look(store, LINE.tenant, KEPT, later(3))
     assert found.expired == []
-    assert {pin.alert_id for _, pin in found.pinned} == {the_alert(store.root)}
+    assert {pin.alert_id for _, pin in found.pinned} == {the_alert(store.root, store.storage_options)}
 
 
 def test_what_goes_is_written_down(store):
     raw = count(store, "raw")
     cleaned = clean(store, LINE.tenant, NO_PINS, later(3))
-    assert {part.table for part in cleaned.expired} == {"raw"}
+    assert {part.table for part in cleaned} == {"raw"}
     assert count(store, "raw") == 0
     assert count(store, "features") > 0
-    (row,) = query(store.root, "SELECT * FROM removed", LINE.tenant).to_pylist()
+    (row,) = query(store.root, "SELECT * FROM removed", LINE.tenant, storage_options=store.options).to_pylist()
     assert (row["removed_from"], row["rows"], row["kept_for"], row["plant"]) == ("raw", raw, "1d", LINE.plant)
 
 
@@ -85,29 +94,26 @@ def test_run_that_ended_in_between_is_written_down_once(store, monkeypatch):
 
 
 def test_hold_keeps_it(store):
-    alert = the_alert(store.root)
+    alert = the_alert(store.root, store.storage_options)
     place_hold(store, LINE.tenant, Hold(alert_id=alert, reason="claim", since="2026-01-01T00:00:00Z"))
-    assert clean(store, LINE.tenant, NO_PINS, later(5000)).expired == []
+    assert clean(store, LINE.tenant, NO_PINS, later(5000)) == []
     release_hold(store, LINE.tenant, alert)
-    assert {part.table for part in clean(store, LINE.tenant, NO_PINS, later(5000)).expired} == {
+    assert {part.table for part in clean(store, LINE.tenant, NO_PINS, later(5000))} == {
         *("raw", "features", "scores", "events")
     }
 
 
 def test_hold_that_cannot_be_read_stops_everything(store):
-    folder = Path(store.root) / LINE.tenant / "holds"
-    folder.mkdir()
-    (folder / "p-2-wear.json").write_text("{")
+    damaged_hold(store)
     with pytest.raises(QueryError, match="place it again"):
         clean(store, LINE.tenant, NO_PINS, later(3))
     assert count(store, "raw") == 4800
 
 
-def test_writer_and_removal_at_the_same_time(live, tmp_path):
+def test_writer_and_removal_at_the_same_time(live, tables):
     """The historian's snapshot is from before the removal: it commits all the same, once."""
     half = {stage: messages[: len(messages) // 2] for stage, messages in live.streams.messages.items()}
-    historian = keep(live, str(tmp_path), messages=half)
-    store = Store(str(tmp_path))
+    historian, store = keep(live, tables.root, messages=half, storage_options=tables.options), tables.store
     before = count(store, "raw")
     clean(store, LINE.tenant, NO_PINS, later(3))
     assert before > 0 == count(store, "raw")
@@ -121,14 +127,14 @@ def test_writer_and_removal_at_the_same_time(live, tmp_path):
 def test_commit_between_snapshot_and_removal(store, monkeypatch):
     """Another process commits to the same day while it is removed: what it brought goes another time, if at all."""
     opened = Store.open
-    path = store.path(LINE.tenant, "raw")
-    once = []
+    once: list[DeltaTable] = []
 
     def open_and_write(self, tenant, table):
         found = opened(self, tenant, table)
         if table == "raw" and cleaning and not once:
-            once.append(True)
-            write_deltalake(path, DeltaTable(path).to_pyarrow_table().slice(0, 5), mode="append")
+            once.append(opened(self, tenant, table))
+            rows = self.dataset(tenant, table).to_table().slice(0, 5)
+            write_deltalake(once[0], rows, mode="append")
         return found
 
     cleaning = False
@@ -140,24 +146,18 @@ def test_commit_between_snapshot_and_removal(store, monkeypatch):
     assert count(store, "raw") == 0
 
 
-def test_files_outlive_their_rows_by_a_day(store, monkeypatch):
-    """A reader that has a snapshot open goes on reading; a running writer's file is left alone, however old."""
-    path = Path(store.path(LINE.tenant, "raw"))
+def test_reader_goes_on_reading_what_it_has_open(store):
+    """The files stay until they are swept away, which takes a day; and then nothing but them is gone."""
     reader = store.dataset(LINE.tenant, "raw")
-    writers = next(path.rglob("*.parquet")).with_name("part-00000-of-a-running-writer.parquet")
-    shutil.copy(next(path.rglob("*.parquet")), writers)
-    os.utime(writers, (time.time() - 90 * 86_400,) * 2)
-    for file in path.rglob("*.parquet"):
-        os.utime(file, (time.time() - 90 * 86_400,) * 2)
-    assert clean(store, LINE.tenant, NO_PINS, later(3)).files == 0
+    clean(store, LINE.tenant, NO_PINS, later(3))
     assert reader.to_table().num_rows == 4800
-    DeltaTable(path).create_checkpoint()
-    monkeypatch.setattr(cleaner, "UNREFERENCED_HOURS", 0)
-    files = clean(store, LINE.tenant, NO_PINS, later(3)).files
-    assert files > 0
-    assert [file.name for file in path.rglob("part-*.parquet")] == [writers.name]
+    assert sweep(store, LINE.tenant, "raw", []) == 0
+    assert sweep(store, LINE.tenant, "raw", [], kept_hours=0) > 0
+    assert files_of(store, "raw") == []
     assert count(store, "raw") == 0
     assert count(store, "features") > 0
+    historian = Historian(store.root, _config(NO_PINS), storage_options=store.options)
+    assert historian.positions()["TELEMETRY"] > 0, "the position outlives the rows"
 
 
 def test_replay_knows_that_days_are_gone(live, tmp_path):
@@ -188,17 +188,16 @@ def test_replay_knows_that_days_are_gone(live, tmp_path):
 
 def test_historian_without_retention_keeps_everything(store, live):
     del live
-    historian = Historian(store.root, _config(None))
-    assert historian.clean(later(9000)) is None
+    historian = Historian(store.root, _config(None), storage_options=store.options)
+    assert historian.clean(later(9000)) == []
     assert count(store, "raw") == 4800
 
 
 def test_historian_says_what_hinders_it(store):
-    shutil.rmtree(Path(store.root) / LINE.tenant / "holds", ignore_errors=True)
-    (Path(store.root) / LINE.tenant / "holds").mkdir()
-    (Path(store.root) / LINE.tenant / "holds" / "x.json").write_text("")
+    damaged_hold(store)
+    historian = Historian(store.root, _config(NO_PINS), storage_options=store.options)
     with pytest.raises(StoreError, match="Cannot remove what is past its age"):
-        Historian(store.root, _config(NO_PINS)).clean(later(3))
+        historian.clean(later(3))
 
 
 def _config(retention):

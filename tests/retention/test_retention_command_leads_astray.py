@@ -13,17 +13,17 @@ from click.testing import CliRunner
 from tests.replay.conftest import keep, live, the_alert
 from tests.support.lines import LINE
 from tests.support.station import ROOT
+from tests.support.tables import Tables
 from wheeltapper_cli.main import cli
 from wheeltapper_workers.history.retention import DAY_NS
-from wheeltapper_workers.history.tables import Store
 
 __all__ = ["live"]
 
 
 @pytest.fixture
-def state(live, tmp_path) -> Path:
-    keep(live, str(tmp_path / "state" / "tables"))
-    return tmp_path / "state"
+def state(live, tables, tmp_path) -> Path:
+    keep(live, tables.root, storage_options=tables.options)
+    return tables.remembered(tmp_path, LINE.tenant)
 
 
 @pytest.fixture
@@ -49,23 +49,23 @@ def call(*arguments: str, code: int = 0):
     return found
 
 
-def rows(state: Path) -> int:
-    return Store(str(state / "tables")).dataset(LINE.tenant, "raw").count_rows()
+def rows(tables: Tables) -> int:
+    return tables.store.dataset(LINE.tenant, "raw").count_rows()
 
 
 @pytest.mark.usefixtures("in_two_months")
-def test_looking_removes_nothing(state, files):
+def test_looking_removes_nothing(state, tables, files):
     found = call("retention", files, "--state", str(state))
     assert "northwater keeps raw 30d, features 400d" in found.stdout
     assert "raw      2023-11-14  riverside/pump  4,800 rows" in found.stdout
-    assert rows(state) == 4800
+    assert rows(tables) == 4800
     call("retention", files, "--state", str(state), "--apply")
-    assert rows(state) == 0
+    assert rows(tables) == 0
 
 
 @pytest.mark.usefixtures("in_two_months")
-def test_hold_and_release(state, files):
-    alert = the_alert(str(state / "tables"))
+def test_hold_and_release(state, tables, files):
+    alert = the_alert(tables.root, tables.options)
     held = call("evidence", "hold", "p-2-wear", "--reason", "Claim 4711", "--state", str(state))
     assert f"wheeltapper evidence release {alert}" in held.stdout
     (hold,) = json.loads(call("evidence", "holds", "--state", str(state), "--output", "json").stdout)
@@ -76,7 +76,7 @@ def test_hold_and_release(state, files):
     call("evidence", "release", alert, "--state", str(state))
     assert "No holds" in call("evidence", "holds", "--state", str(state)).stdout
     call("retention", files, "--state", str(state), "--apply")
-    assert rows(state) == 0
+    assert rows(tables) == 0
 
 
 def test_wrong_arguments_end_with_2_and_a_remedy(state, files, tmp_path):

@@ -10,11 +10,12 @@ import pytest
 
 from tests.support.lines import LINE, healthy, line_config
 from tests.support.waiting import until
-from wheeltapper_api.config import Role, WorkerConfig
-from wheeltapper_api.wire import CONFIG_BUCKET, Stage
+from wheeltapper_api.config import Role, StoreConfig, WorkerConfig
+from wheeltapper_api.wire import CONFIG_BUCKET, HEADER_GENERATION, HEADER_TICK, Stage
 from wheeltapper_workers.main import make_parts, make_step
 from wheeltapper_workers.runtime import jetstream
-from wheeltapper_workers.runtime.blocks import to_bytes
+from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
+from wheeltapper_workers.runtime.line import line_generation
 from wheeltapper_workers.runtime.worker import Environment, Worker
 
 NAME = "northwater-riverside-analyse"
@@ -25,6 +26,22 @@ def document(**fields):
         worker=NAME, tenant="northwater", roles=[Role.FEATURIZE, Role.SCORE, Role.ALERT], lines=[line_config()]
     )
     return config.model_copy(update=fields).model_dump_json().encode()
+
+
+async def test_line_that_moves_to_the_worker_that_stored_it_keeps_its_past(server, tmp_path):
+    """What is in the stream from before ran under a config that this worker had only for storing."""
+    store = StoreConfig(tenant="northwater", lines=[line_config()], commit_every_ns=1, commit_rows=1)
+    client = await server.connect()
+    await put(client, document(lines=[], store=store))
+    await put(client, document(lines=[line_config(["p-1"])]))
+    told = {HEADER_TICK: "1", HEADER_GENERATION: line_generation(line_config())}
+    await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "tick"), b"", headers=told)
+    await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(healthy(100).batch()))
+    async with worker(server, tmp_path) as (one, _):
+        await until(lambda: position(one) >= 2)
+    made = await client.jetstream().get_last_msg(Stage.FEATURES.stream, LINE.subject(Stage.FEATURES, "featurize"))
+    assert set(from_bytes(made.data, Stage.FEATURES)["asset"].to_pylist()) == {"p-1", "p-2", "p-3"}
+    await client.close()
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,10 +34,11 @@ class Server:
         self.credentials.mkdir()
         (self.credentials / "username").write_text(USER)
         (self.credentials / "password").write_text(PASSWORD)
+        self._store, self._kept = folder / "store", folder / "kept"
         self._config = folder / "nats.conf"
         self._config.write_text(
             f"listen: 127.0.0.1:{self.port}\n"
-            f'jetstream {{ store_dir: "{folder / "store"}", max_memory_store: 64MB, max_file_store: 1GB }}\n'
+            f'jetstream {{ store_dir: "{self._store}", max_memory_store: 64MB, max_file_store: 1GB }}\n'
             "max_payload: 8MB\n"
             f'accounts {{ T {{ jetstream: enabled, users: [{{user: "{USER}", password: "{PASSWORD}"}}] }} }}\n'
         )
@@ -78,6 +80,21 @@ class Server:
         await jetstream.create_key_value(KeyValueConfig(bucket=CONFIG_BUCKET, history=64))
         await jetstream.create_key_value(KeyValueConfig(bucket=STATUS_BUCKET))
         await client.close()
+
+    async def keep(self) -> None:
+        """Remember what is on the disk, for :meth:`lose`."""
+        self.kill()
+        shutil.copytree(self._store, self._kept)
+        self.start()
+        await self.ready()
+
+    async def lose(self) -> None:
+        """Lose what came since :meth:`keep`, as a power failure takes what was acknowledged and not on the disk yet."""
+        self.kill()
+        shutil.rmtree(self._store)
+        self._kept.rename(self._store)
+        self.start()
+        await self.ready()
 
     def kill(self) -> None:
         if self._process is not None:

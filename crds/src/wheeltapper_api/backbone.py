@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -29,3 +29,9 @@ class BucketDefinition(Model):
     name: str
     history: Annotated[int, Field(ge=1, le=64)] = 1
     max_bytes: Annotated[int, Field(gt=0)] = 256 * 2**20
+
+
+AUDIT: Final = StreamDefinition(
+    name="AUDIT", subjects=["audit.>"], max_bytes=128 * 2**20, max_message_bytes=256 * 2**10
+)
+"""Who asked what through a tenant's gateway, which makes the stream; some hundred thousand commands."""

@@ -19,14 +19,10 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 from pydantic import ValidationError
 
-from wheeltapper_api.backbone import StreamDefinition
+from wheeltapper_api.backbone import AUDIT
 from wheeltapper_api.fields import Model
 from wheeltapper_workers.runtime.jetstream import StreamReader
 
-AUDIT: Final = StreamDefinition(
-    name="AUDIT", subjects=["audit.>"], max_bytes=128 * 2**20, max_message_bytes=256 * 2**10
-)
-"""Some hundred thousand commands; the oldest give way."""
 _SUBJECT: Final = "audit.gateway"
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE: Final = 10071

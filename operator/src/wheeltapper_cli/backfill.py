@@ -16,35 +16,43 @@ from wheeltapper_cli import live
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.live import Watch
+from wheeltapper_cli.places import explained, place
 from wheeltapper_cli.reporters import LogReporter, Reporter
+from wheeltapper_workers.history.known_samples import KnownSamples
+from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.line import FLOW
-from wheeltapper_workers.sources.recorded import RecordingError
 from wheeltapper_workers.sources.recorded import backfill as write_history
+from wheeltapper_workers.sources.recorded_file import RecordingError
 
 _LOOK_SECONDS: Final = 0.3
 _TELL_ROWS: Final = 500_000
 
 
-async def fill(access: dict[str, tuple[str, Path]], path: Path, shown: Reporter) -> None:
+async def fill(access: dict[str, tuple[str, Path]], state: Path, path: Path, shown: Reporter) -> None:
     """Write a file of history into the telemetry streams and wait until every step has worked it through.
 
     Parameters
     ----------
     access
         Address of the backbone and folder of the credentials, by tenant.
+    state
+        Folder of the installation, which tells where the tables are.
 
     Raises
     ------
     CommandError
-        If the file cannot be used or live data came first.
+        If the file cannot be used.
     """
-    for url, credentials in access.values():
+    for tenant, (url, credentials) in access.items():
         client = await jetstream.connect(url, credentials, "wheeltapper-backfill")
         try:
             collectors = [collector for config in await live.configs(client) for collector in config.collectors]
             if collectors:
-                last = await _write(client, collectors, path, shown)
+                tables = place(state, tenant)
+                known = KnownSamples(Store(tables.root, tables.options), tenant)
+                with explained():
+                    last = await _write(client, collectors, path, known, shown)
                 await _worked_through(client, Watch(url, credentials), last, shown)
         except RecordingError as error:
             raise CommandError(str(error)) from error
@@ -52,7 +60,9 @@ async def fill(access: dict[str, tuple[str, Path]], path: Path, shown: Reporter)
             await client.close()
 
 
-async def _write(client: Client, collectors: list[CollectorConfig], path: Path, shown: Reporter) -> dict[Line, int]:
+async def _write(
+    client: Client, collectors: list[CollectorConfig], path: Path, known: KnownSamples, shown: Reporter
+) -> dict[Line, int]:
     told = 0
 
     def progress(done: int, total: int) -> None:
@@ -61,9 +71,11 @@ async def _write(client: Client, collectors: list[CollectorConfig], path: Path, 
             told = done
             shown.progress(f"History: {done:,} of {total:,} samples")
 
-    result = await write_history(client, collectors, path, progress)
+    result = await write_history(client, collectors, path, known, progress)
     if result.unknown:
         shown.progress(f"History: {result.unknown:,} samples are of twins or signals that are not configured")
+    if result.repeated:
+        shown.progress(f"History: {result.repeated:,} samples are stored already")
     return result.last_sequence
 
 
@@ -107,16 +119,24 @@ def _position(watch: Watch, role: Role, line: Line) -> int:
 @click.argument("history", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @STATE
 def backfill(history: Path, state: Path) -> None:
-    """Fill the running installation with HISTORY, a Parquet or CSV file with time, asset, signal and value.
+    """Fill the running installation with HISTORY, a Parquet or CSV file with time, asset, signal, value and maybe text.
 
-    History comes before live data: where live data has been read already, start from an empty state folder with
-    wheeltapper up --backfill.
+    Times are ISO 8601, in UTC without an offset, or seconds, ms, µs or ns since 1970. What is stored already is left
+    out, so the same file twice adds nothing. What is older than the newest sample of its twin comes late: it raises no
+    alert, and corrects features and scores of its time.
 
     \b
     Examples:
       wheeltapper backfill healthy-day.parquet
+      wheeltapper backfill last-winter.csv --state /srv/wheeltapper
+
+    \b
+    A CSV file:
+      time,asset,signal,value,text
+      2026-03-01T06:00:00Z,p-103,flow,41.7,
+      2026-03-01T06:00:12.5Z,p-103,recipe,,cap-28
     """
     access = access_of_running(state)
     if not access:
         raise InvalidInputError(f"Nothing runs in {state}; start it with wheeltapper up, or name it with --state")
-    asyncio.run(fill(access, history, LogReporter()))
+    asyncio.run(fill(access, state, history, LogReporter()))

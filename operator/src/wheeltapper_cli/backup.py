@@ -26,6 +26,7 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Stage
 from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.installation import STATE, access_of_running
 from wheeltapper_cli.options import OUTPUT
+from wheeltapper_cli.places import place, tenants
 from wheeltapper_edge.command import SubstrateError
 from wheeltapper_edge.snapshots import restore_stream, save_stream
 from wheeltapper_edge.substrates.processes import ProcessSubstrate
@@ -81,8 +82,7 @@ def backup(state: Path, output: str, target: Path) -> None:
       wheeltapper backup --to /backup/2026-03-01
       wheeltapper backup --state .wheeltapper --to /backup/2026-03-01 --output json
     """
-    if not (state / "tables").is_dir():
-        raise InvalidInputError(f"There is no installation in {state}; name it with --state")
+    _refuse_object_stores(state)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidInputError(f"{target} is there already; name another folder with --to")
     partial = target.with_name(f".{target.name}.partial")
@@ -150,6 +150,17 @@ def _input_of(name: str) -> str:
     """Stream that a checkpoint's position is in; none for a collector's."""
     role = next((role for role in FLOW if name.startswith(f"{role.value}-")), None)
     return FLOW[Role(role)][0].stream if role else ""
+
+
+def _refuse_object_stores(state: Path) -> None:
+    """A restore would write into the very tables that are still there."""
+    for tenant in tenants(state):
+        where = place(state, tenant)
+        if where.options is not None:
+            raise InvalidInputError(
+                f"The tables of {tenant} are in {where.root}, which a backup does not copy; have that store keep "
+                "versions or copies of its own"
+            )
 
 
 async def _backup(state: Path, folder: Path) -> Backup:

@@ -61,7 +61,7 @@ def learn(state: Path) -> Any:
         day = state / "healthy-day.parquet"
         if not day.exists():  # a start that was interrupted goes on with the same day
             await asyncio.to_thread(write_history, load_plant(SCENARIO), time.time_ns(), _DAY_SECONDS, day)
-        await fill(installation.access, day, shown)
+        await fill(installation.access, state, day, shown)
         done.touch()
         day.unlink()
 

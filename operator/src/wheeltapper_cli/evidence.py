@@ -12,16 +12,16 @@ from typing import Final
 import click
 
 from wheeltapper_api.fields import duration_ns
-from wheeltapper_cli.errors import CommandError, InvalidInputError
+from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT, TENANT
-from wheeltapper_cli.places import folder as tables_folder
+from wheeltapper_cli.places import explained, place
 from wheeltapper_cli.replay import progress_lines, what_differs
 from wheeltapper_cli.served import Served, shown
 from wheeltapper_workers.history.evidence import Evidence, export_evidence
 from wheeltapper_workers.history.evidence_check import Verified, verify_evidence
 from wheeltapper_workers.history.holds import Hold, holds, place_hold, release_hold
-from wheeltapper_workers.history.query import QueryError, alert_history, open_store
+from wheeltapper_workers.history.query import QueryError, alert_history
 from wheeltapper_workers.history.replay import Replay, Which
 from wheeltapper_workers.history.retention import now_text
 
@@ -88,22 +88,19 @@ def export(
       wheeltapper evidence p-103-bearing-wear
       wheeltapper evidence p-103-bearing-wear --event opened --context all --output json
     """
-    tables, tenant = tables_folder(state, tenant)
-    try:
+    where = place(state, tenant)
+    with explained("The evidence was not written", "; name another folder with --to if it is not the tables"):
         found = export_evidence(
-            tables,
-            tenant,
+            where.root,
+            where.tenant,
             alert,
             lambda whole: target or Path(f"evidence-{whole}"),
             which=event,
             context_ns=_context(context),
             progress=progress_lines(),
+            storage_options=where.options,
         )
-        found = found.model_copy(update={"folder": shown(found.folder)})
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
-    except OSError as error:
-        raise CommandError(f"The evidence cannot be written: {error}; name another folder with --to") from error
+    found = found.model_copy(update={"folder": shown(found.folder)})
     click.echo(found.model_dump_json() if output == "json" else "\n".join(_written(found)))
     if not found.replay.same:
         context_.exit(1)
@@ -147,14 +144,11 @@ def hold(alert: str, reason: str, state: Path, tenant: str | None, output: str) 
     Examples:
       wheeltapper evidence hold p-103-bearing-wear --reason "Claim 4711 with the maker"
     """
-    tables, tenant = tables_folder(state, tenant)
-    try:
-        store = open_store(tables, tenant)
-        found = alert_history(store, tenant, alert)["alert_id"][0].as_py()
+    with explained("Cannot place the hold"):
+        where = place(state, tenant)
+        found = alert_history(where.store, where.tenant, alert)["alert_id"][0].as_py()
         placed = Hold(alert_id=found, reason=reason, since=now_text(time.time_ns()))
-        place_hold(store, tenant, placed)
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
+        place_hold(where.store, where.tenant, placed)
     text = f"Held: {found}. What is stored around it stays until: wheeltapper evidence release {found}"
     click.echo(placed.model_dump_json() if output == "json" else text)
 
@@ -170,11 +164,9 @@ def release(alert: str, state: Path, tenant: str | None) -> None:
     Examples:
       wheeltapper evidence release p-103-bearing-wear-1f00ba11
     """
-    tables, tenant = tables_folder(state, tenant)
-    try:
-        release_hold(open_store(tables, tenant), tenant, alert)
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
+    with explained("Cannot release the hold"):
+        where = place(state, tenant)
+        release_hold(where.store, where.tenant, alert)
     click.echo(f"Released: {alert}")
 
 
@@ -189,11 +181,9 @@ def show_holds(state: Path, tenant: str | None, output: str) -> None:
     Examples:
       wheeltapper evidence holds --output json
     """
-    tables, tenant = tables_folder(state, tenant)
-    try:
-        found = holds(open_store(tables, tenant), tenant)
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
+    with explained():
+        where = place(state, tenant)
+        found = holds(where.store, where.tenant)
     if output == "json":
         click.echo(json.dumps([one.model_dump(mode="json") for one in found]))
         return

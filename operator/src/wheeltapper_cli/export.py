@@ -9,15 +9,14 @@ from typing import Final
 import click
 
 from wheeltapper_api.wire import Stage
-from wheeltapper_cli.errors import CommandError, InvalidInputError
+from wheeltapper_cli.errors import InvalidInputError
 from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT, TENANT
-from wheeltapper_cli.places import folder as tables_folder
+from wheeltapper_cli.places import Place, explained, place
 from wheeltapper_cli.replay import moment
 from wheeltapper_cli.served import Served, shown
 from wheeltapper_workers.history.export import FORMATS, Wanted
 from wheeltapper_workers.history.export import export as export_rows
-from wheeltapper_workers.history.query import QueryError, open_store
 from wheeltapper_workers.history.tables import TABLE_OF, TABLES
 
 _DEFAULT: Final = tuple(TABLE_OF[stage] for stage in Stage)
@@ -61,7 +60,7 @@ def export(
       wheeltapper export --to everything
       wheeltapper export --table features --table scores --to for-training --output json
     """
-    folder, tenant = tables_folder(state, tenant)
+    where = place(state, tenant)
     start_us, end_us = (moment(text, name) if text else None for text, name in ((start, "--from"), (end, "--until")))
     if start_us is not None and end_us is not None and end_us <= start_us:
         raise InvalidInputError(f"The period ends before it begins: --from {start} --until {end}")
@@ -69,14 +68,11 @@ def export(
     if single and len(tables) != 1:
         raise InvalidInputError(f"{target} is one file; choose one table with --table, or name a folder")
     written = []
-    try:
-        for table in tables or _with_data(folder, tenant):
+    with explained(f"{target} was not written", "; choose another place with --to if it is not the tables"):
+        for table in tables or _with_data(where):
             file = target if single else target / f"{table}.{kind}"
-            written.append(export_rows(folder, tenant, Wanted(table, twin, start_us, end_us), file))
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
-    except OSError as error:
-        raise CommandError(f"{target} cannot be written: {error}; choose another place with --to") from error
+            wanted = Wanted(table, twin, start_us, end_us)
+            written.append(export_rows(where.root, where.tenant, wanted, file, storage_options=where.options))
     written = [one.model_copy(update={"file": shown(one.file), "dictionary": shown(one.dictionary)}) for one in written]
     if output == "json":
         click.echo(json.dumps([one.model_dump(mode="json") for one in written]))
@@ -85,6 +81,5 @@ def export(
         click.echo(f"{one.rows:,} rows of {one.table} in {one.file} ({one.size_bytes / 1e6:,.1f} MB), {one.dictionary}")
 
 
-def _with_data(folder: str, tenant: str) -> list[str]:
-    store = open_store(folder, tenant)
-    return [table for table in _DEFAULT if store.dataset(tenant, table) is not None]
+def _with_data(where: Place) -> list[str]:
+    return [table for table in _DEFAULT if where.store.dataset(where.tenant, table) is not None]

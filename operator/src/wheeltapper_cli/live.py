@@ -8,12 +8,10 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from wheeltapper_api.config import WorkerConfig
@@ -21,6 +19,7 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Alert, AlertEvent
 from wheeltapper_cli.screen.past import Past
 from wheeltapper_workers.runtime import blocks, jetstream
 from wheeltapper_workers.runtime.jetstream import Message, StreamReader
+from wheeltapper_workers.runtime.lost_end import first_after
 
 _SEED_BYTES: Final = 64 * 2**20
 """What is read of a stream's past at most."""
@@ -91,19 +90,8 @@ async def position_before(client: Client, stage: Stage, since_ns: int) -> int:
     if not state.messages:
         return int(state.last_seq)
     readable = int(_SEED_BYTES / max(1.0, state.bytes / state.messages))
-    low, high = max(int(state.first_seq), int(state.last_seq) - readable), int(state.last_seq) + 1
-    while low < high:
-        middle = (low + high) // 2
-        try:
-            found = await jetstream.get_msg(stage.stream, middle, subject=f"{stage.value}.>", next=True)
-        except NotFoundError:  # nothing from there on
-            high = middle
-            continue
-        if _stored_ns(found.time) < since_ns:
-            low = int(found.seq or middle) + 1
-        else:
-            high = middle
-    return low - 1
+    begin, end = max(int(state.first_seq), int(state.last_seq) - readable), int(state.last_seq) + 1
+    return await first_after(jetstream, stage.stream, begin, end, since_ns // 1000 - 1) - 1
 
 
 class Watch:
@@ -225,12 +213,6 @@ def _take(past: Past, stage: Stage, message: Message) -> None:
             line.take_features(batch) if stage is Stage.FEATURES else line.take_scores(batch)
     except ValueError:
         return
-
-
-def _stored_ns(stored: Any) -> int:
-    """When a message was stored; the client gives it as it comes from the server, or parsed."""
-    moment = stored if isinstance(stored, datetime) else datetime.fromisoformat(str(stored)[:19] + "+00:00")
-    return int(moment.timestamp()) * 10**9
 
 
 def failure(tasks: list[asyncio.Task[None]]) -> None:

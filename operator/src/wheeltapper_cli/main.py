@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     ),
     "explain-field": ("wheeltapper_cli.fields", "explain_field", "Explain a field of a kind, like kubectl explain"),
     "export": ("wheeltapper_cli.export", "export", "Write rows of the tables as Parquet or CSV"),
+    "gaps": ("wheeltapper_cli.gaps", "gaps", "Show which samples are missing, and why"),
     "get": ("wheeltapper_cli.get", "get", "Show twins, alerts or workers"),
     "library": ("wheeltapper_cli.library", "library", "Show the classes and failure models of the library"),
     "plan": ("wheeltapper_cli.files", "plan", "Print what resources compile to"),

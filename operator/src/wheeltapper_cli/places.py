@@ -16,6 +16,7 @@ from wheeltapper_edge.private import write_private
 from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
+from wheeltapper_workers.history.tables import Store
 
 _FILE: Final = "tables.json"
 
@@ -27,6 +28,11 @@ class Place:
     tenant: str
     root: str
     options: Mapping[str, str] | None
+
+    @property
+    def store(self) -> Store:
+        """The tables, to be opened."""
+        return Store(self.root, self.options)
 
 
 def remember(state: Path, configs: Iterable[WorkerConfig]) -> None:
@@ -76,29 +82,23 @@ def place(state: Path, tenant: str | None = None) -> Place:
     return Place(tenant, store.root, store.options)
 
 
-def folder(state: Path, tenant: str | None) -> tuple[str, str]:
-    """Folder of a tenant's tables, and the tenant, for what does not work with an object store yet.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is none, or more than one to choose from, or the tables are in an object store.
-    """
-    found = place(state, tenant)
-    if found.options is not None:
-        raise InvalidInputError(f"The tables of {found.tenant} are in {found.root}; this command reads folders only")
-    return found.root, found.tenant
-
-
 @contextmanager
-def explained() -> Iterator[None]:
-    """A question that cannot be answered, and storage that cannot be reached, end the command in words."""
+def explained(tried: str = "Cannot read the tables", remedy: str = "") -> Iterator[None]:
+    """A question that cannot be answered, and storage that cannot be reached, end the command in words.
+
+    Parameters
+    ----------
+    tried
+        What does not work then.
+    remedy
+        What to do, beside what the storage's own words ask for.
+    """
     try:
         yield
     except QueryError as error:
         raise InvalidInputError(str(error)) from error
     except STORAGE_ERRORS as error:
-        raise CommandError(f"Cannot read the tables: {said(error)}") from error
+        raise CommandError(f"{tried}: {said(error)}{remedy}") from error
 
 
 def _remembered(state: Path) -> dict[str, TablesConfig | None]:

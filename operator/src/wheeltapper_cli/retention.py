@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from deltalake.exceptions import DeltaError
 
 from wheeltapper_api.config import RetentionConfig
-from wheeltapper_cli.errors import CommandError, InvalidInputError
 from wheeltapper_cli.files import PATHS, load_valid
 from wheeltapper_cli.installation import STATE
 from wheeltapper_cli.options import OUTPUT
+from wheeltapper_cli.places import explained, place
 from wheeltapper_operator.compile import compile_plan
 from wheeltapper_workers.history.cleaner import clean, look
-from wheeltapper_workers.history.query import QueryError, open_store
 from wheeltapper_workers.history.retention import Decision, Part, ages_ns, day_text
-from wheeltapper_workers.history.tables import Store
 
 
 @click.command()
@@ -40,33 +37,28 @@ def retention(paths: tuple[Path, ...], state: Path, output: str, *, do: bool) ->
     """
     plan = compile_plan(load_valid(paths))
     ages = {w.tenant: w.store.retention for t in plan.tenants for w in t.configs if w.store and w.store.retention}
-    if not (state / "tables").is_dir():
-        raise InvalidInputError(f"There are no tables in {state}; start with wheeltapper up, or name it with --state")
-    found = {tenant: _tenant(str(state / "tables"), tenant, kept, do=do) for tenant, kept in ages.items()}
+    found = {tenant: _tenant(state, tenant, kept, do=do) for tenant, kept in ages.items()}
     if output == "json":
-        click.echo(json.dumps({tenant: _plain(decision, files) for tenant, (decision, files) in found.items()}))
+        click.echo(json.dumps({tenant: _plain(decision) for tenant, decision in found.items()}))
         return
-    for tenant, (decision, files) in found.items():
-        click.echo("\n".join(_text(tenant, ages[tenant], decision, files, do=do)))
+    for tenant, decision in found.items():
+        click.echo("\n".join(_text(tenant, ages[tenant], decision, do=do)))
 
 
-def _tenant(tables: str, tenant: str, kept: RetentionConfig, *, do: bool) -> tuple[Decision, int]:
+def _tenant(state: Path, tenant: str, kept: RetentionConfig, *, do: bool) -> Decision:
     now_ns = time.time_ns()
-    try:
-        store: Store = open_store(tables, tenant)
+    with explained("Cannot remove what is past its age" if do else "Cannot read the tables"):
+        store = place(state, tenant).store
         decision = look(store, tenant, kept, now_ns)
-        return decision, clean(store, tenant, kept, now_ns).files if do else 0
-    except QueryError as error:
-        raise InvalidInputError(str(error)) from error
-    except (DeltaError, OSError) as error:
-        raise CommandError(f"The tables of {tenant} cannot be read or written: {error}") from error
+        if do:
+            clean(store, tenant, kept, now_ns)
+        return decision
 
 
-def _plain(decision: Decision, files: int) -> dict[str, Any]:
+def _plain(decision: Decision) -> dict[str, Any]:
     return {
         "expired": [_row(part) for part in decision.expired],
         "pinned": [_row(part) | {"alert": pin.alert_id, "held": pin.held} for part, pin in decision.pinned],
-        "filesDeleted": files,
     }
 
 
@@ -81,7 +73,7 @@ def _row(part: Part) -> dict[str, Any]:
     }
 
 
-def _text(tenant: str, kept: RetentionConfig, decision: Decision, files: int, *, do: bool) -> Iterator[str]:
+def _text(tenant: str, kept: RetentionConfig, decision: Decision, *, do: bool) -> Iterator[str]:
     ages = ", ".join(f"{table} {day_text(age)}" for table, age in ages_ns(kept).items())
     yield f"{tenant} keeps {ages}; what is around an alert {day_text(kept.around_incidents_ns)}"
     yield f"{'Removed' if do else 'Past its age'}: {len(decision.expired) or 'nothing'}"
@@ -91,7 +83,7 @@ def _text(tenant: str, kept: RetentionConfig, decision: Decision, files: int, *,
     for part, pin in decision.pinned:
         yield f"  {_part(part)}  {'held for' if pin.held else 'for'} {pin.alert_id}"
     if do:
-        yield f"{files} files that nothing needs any more were deleted; those of today's removals go in a day"
+        yield "The historian deletes their files in a day, when no reader can have them open any more"
     elif decision.expired:
         yield "The historian removes it within an hour; --apply does it now"
 

@@ -103,7 +103,7 @@ def up(
 
     async def before(installation: Installation, shown: Reporter) -> None:
         if history is not None:
-            await fill(installation.access, history, shown)
+            await fill(installation.access, state, history, shown)
 
     run(paths, options, before)
 

@@ -20,7 +20,7 @@ async def look_after_the_rest(world: World) -> None:
     """One round over all objects that belong to no tenant, and over policies whose namespace is another's."""
     rest, twins = _rest(world)
     for seen in rest:
-        patch = finalizers(seen, needed=bool(seen.deleting and users(seen, twins)))
+        patch = finalizers(seen, needed=bool(users(seen, twins)))
         if patch is not None:
             await merge(world.api, seen.key, patch)
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -181,7 +181,7 @@ class Tenant:
         for one in (seen.policy, *seen.own):
             if one is seen.policy and one.deleting:
                 continue  # taken off by the removal, once all is removed
-            patch = finalizers(one, needed=bool(one.deleting and users(one, seen.own)))
+            patch = finalizers(one, needed=bool(users(one, seen.own)))
             if patch is not None:
                 await merge(self._world.api, one.key, patch)
 

@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from wheeltapper_api.backbone import AUDIT
 from wheeltapper_api.plan import TenantPlan
 from wheeltapper_api.wire import STATUS_BUCKET
 from wheeltapper_backbone.credentials import creds_options
@@ -25,7 +26,7 @@ _STATUS: Final = f"$KV.{STATUS_BUCKET}."
 
 def storage_bytes(plan: TenantPlan, replicas: int) -> int:
     """What a tenant's streams and buckets may take of the backbone's disks, on all its servers together."""
-    streams = sum(stream.max_bytes for stream in plan.streams)
+    streams = sum(stream.max_bytes for stream in (*plan.streams, AUDIT))
     return replicas * (streams + sum(bucket.max_bytes for bucket in plan.buckets))
 
 

@@ -54,14 +54,14 @@ def held(seen: Seen) -> bool:
 def finalizers(seen: Seen, *, needed: bool) -> dict[str, Any] | None:
     """Patch of an object's finalizers, or none where they are right.
 
-    The patch holds the version it was made for, so that somebody else's finalizer is never lost.
+    What nothing needs is not held: it can be deleted, and the charts uninstalled, without an operator. A tenant always
+    is, since something has to be done before it goes. The patch has the version it was made for, so that somebody
+    else's finalizer is never lost.
     """
     ours = FINALIZER in seen.finalizers
-    if held(seen) and not seen.deleting and not ours:
-        wanted = [*seen.finalizers, FINALIZER]
-    elif seen.deleting and ours and not needed:
-        wanted = [name for name in seen.finalizers if name != FINALIZER]
-    else:
+    wanted = held(seen) and (needed or (isinstance(seen.resource, TenantPolicy) and not seen.deleting))
+    if wanted == ours or (wanted and seen.deleting):  # one that is going takes no finalizer any more
         return None
-    metadata = {"finalizers": wanted, "resourceVersion": str(seen.version), "uid": seen.uid}
-    return {"metadata": metadata}
+    others = [name for name in seen.finalizers if name != FINALIZER]
+    names = [*others, FINALIZER] if wanted else others
+    return {"metadata": {"finalizers": names, "resourceVersion": str(seen.version), "uid": seen.uid}}

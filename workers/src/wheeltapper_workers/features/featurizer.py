@@ -224,7 +224,9 @@ class FeaturizeStep:
         return np.where(time == NEVER, NEVER, time // every * every + every)
 
     def _realigned(self, next_end: I64, every_before: int) -> I64:
-        return next_end if every_before == self.layout.pipeline.every_ns else self._aligned(next_end - 1)
+        if every_before == self.layout.pipeline.every_ns:
+            return next_end
+        return np.where(next_end == NEVER, NEVER, self._aligned(next_end - 1))
 
     def _moves_time(self, bursts: Bursts) -> bool:
         """Whether what arrived moves an asset's time: a burst does so only where nothing else ever comes.

@@ -1,9 +1,8 @@
-"""Takes from a tenant's tables what retention says, and from the disk what no table needs any more.
+"""Takes from a tenant's tables what retention says.
 
 What goes is written down first, in the table ``removed``. Rows go by whole days, which changes the table's log and no
-file; a writer that commits meanwhile, in this process or another, makes one of the two try again. Files that no
-snapshot needs are deleted a day later, when no reader can have them open: never files that are not yet in the log, as a
-running writer's.
+file; a writer that commits meanwhile, in this process or another, makes one of the two try again. The files are swept
+away with all others that no table needs (:mod:`wheeltapper_workers.history.sweeping`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -23,22 +21,11 @@ from wheeltapper_api.config import RetentionConfig
 from wheeltapper_workers.alerts.compose import time_ns
 from wheeltapper_workers.history.holds import holds
 from wheeltapper_workers.history.retention import Decision, Incident, Part, ages_ns, day_text, decide
-from wheeltapper_workers.history.tables import REMOVED, SCHEMAS, TABLES, Store
+from wheeltapper_workers.history.tables import REMOVED, SCHEMAS, Store
 
 log = logging.getLogger(__name__)
 
-UNREFERENCED_HOURS: Final = 24
-"""Files stay this long after the last snapshot that needed them: longer than any query, replay or backup takes."""
 _ATTEMPTS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """What was done."""
-
-    expired: list[Part]
-    files: int
-    """Files that are no longer on the disk."""
 
 
 def look(store: Store, tenant: str, retention: RetentionConfig, now_ns: int) -> Decision:
@@ -56,8 +43,8 @@ def look(store: Store, tenant: str, retention: RetentionConfig, now_ns: int) -> 
     return decide(retention, parts, incidents(store, tenant), held, now_ns)
 
 
-def clean(store: Store, tenant: str, retention: RetentionConfig, now_ns: int) -> Cleaned:
-    """Remove what is to go now.
+def clean(store: Store, tenant: str, retention: RetentionConfig, now_ns: int) -> list[Part]:
+    """Remove what is to go now; returns it.
 
     Raises
     ------
@@ -71,7 +58,7 @@ def clean(store: Store, tenant: str, retention: RetentionConfig, now_ns: int) ->
         _write_down(store, tenant, expired, retention, now_ns)
         for table in ages_ns(retention):
             _remove(store, tenant, table, [part for part in expired if part.table == table])
-    return Cleaned(expired, sum(_vacuum(store.open(tenant, table), table) for table in TABLES))
+    return expired
 
 
 def parts_of(table: DeltaTable | None, name: str) -> Iterator[Part]:
@@ -155,15 +142,3 @@ def _remove(store: Store, tenant: str, name: str, parts: Iterable[Part]) -> None
         else:
             log.info("Removed %d days of %s that are past their age", len(days), name)
             return
-
-
-def _vacuum(table: DeltaTable | None, name: str) -> int:
-    if table is None:
-        return 0
-    try:
-        # Not the full mode, which looks for files that no log names: those may be a running writer's.
-        gone = table.vacuum(retention_hours=UNREFERENCED_HOURS, enforce_retention_duration=False, dry_run=False)
-    except CommitFailedError as error:
-        log.info("The files of %s are deleted another time: %s", name, error)
-        return 0
-    return len(gone)

@@ -24,7 +24,7 @@ Bools = npt.NDArray[np.bool_]
 
 RELATIVE: Final = 1e-9
 ABSOLUTE: Final = 1e-12
-_NOT_COMPARED: Final = frozenset({"plant", "class", "day", "published_time", "trace"})
+_NOT_COMPARED: Final = frozenset({"plant", "class", "day", "published_time", "trace", "revision"})
 _BITS_IN_A_DIGEST: Final = frozenset({"baseline_digest"})
 _UNTOLD: Final = "none"
 
@@ -69,13 +69,13 @@ def compare_rows(stored: pa.Table, made: pa.Table, keys: Sequence[str], *, exact
     for name in dict.fromkeys((*stored.column_names, *made.column_names)):
         if name in _NOT_COMPARED or (not exact and name in _BITS_IN_A_DIGEST):
             continue
-        differs = _differs(_column(stored, name), _column(made, name), exact=exact)
-        if differs.any():
-            columns.append((name, differs))
-            different |= differs
+        apart = differs(column_of(stored, name), column_of(made, name), exact=exact)
+        if apart.any():
+            columns.append((name, apart))
+            different |= apart
     if columns:
         row = int(np.flatnonzero(different)[0])
-        name = next(name for name, differs in columns if differs[row])
+        name = next(name for name, apart in columns if apart[row])
         alone.append(_difference(stored, row, name, _text(stored, name, row), _text(made, name, row)))
     count = stored.num_rows + len(alone) - bool(columns)
     first = min(alone, key=lambda one: one.sequence, default=None)
@@ -187,7 +187,7 @@ def _difference(table: pa.Table, row: int, column: str, stored: str, replayed: s
     )
 
 
-def _column(table: pa.Table, name: str) -> pa.Array | None:
+def column_of(table: pa.Table, name: str) -> pa.Array | None:
     """A column in one piece; None where the table does not have it."""
     if name not in table.column_names:
         return None
@@ -195,7 +195,7 @@ def _column(table: pa.Table, name: str) -> pa.Array | None:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _differs(old: pa.Array | None, new: pa.Array | None, *, exact: bool) -> Bools:
+def differs(old: pa.Array | None, new: pa.Array | None, *, exact: bool) -> Bools:
     """Rows in which two columns are not the same; a column that is not there is null."""
     if old is None:
         return _known(new)
@@ -217,12 +217,12 @@ def _known(column: pa.Array) -> Bools:
 
 def _lists_differ(old: pa.ListArray, new: pa.ListArray, *, exact: bool) -> Bools:
     lengths = [np.asarray(pc.list_value_length(column).fill_null(0)) for column in (old, new)]
-    differs: Bools = lengths[0] != lengths[1]
-    if not differs.any():
+    apart: Bools = lengths[0] != lengths[1]
+    if not apart.any():
         same = _equal_numbers(_floats(old.flatten()), _floats(new.flatten()), exact=exact)
         row = np.repeat(np.arange(len(old)), lengths[0])
-        differs[row[~same]] = True
-    return differs
+        apart[row[~same]] = True
+    return apart
 
 
 def _floats(column: pa.Array) -> npt.NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Tables copied while others write them: one snapshot of each, its log and the files that it needs.
 
-Files of a table never change, and stay a day after the last snapshot that needed them, so a snapshot can be copied for
-as long. The order of the tables matters: what the steps were told is written before the rows that follow, and so has to
-be copied after them.
+Files of a table never change, and stay a day (:data:`sweeping.KEPT_HOURS`) after the last snapshot that needed them, so
+a snapshot can be copied for as long. The order of the tables matters: what the steps were told is written before the
+rows that follow, and so has to be copied after them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from wheeltapper_workers.history.holds import HOLDS
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.tables import QUARANTINE, TABLES, UNREAD, Store
 
-FOLDERS: Final = ("holds", QUARANTINE, UNREAD)
+FOLDERS: Final = (HOLDS, QUARANTINE, UNREAD)
 """Plain files beside the tables."""
 _LOG: Final = "_delta_log"
 _VERSION: Final = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)")

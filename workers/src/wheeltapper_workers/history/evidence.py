@@ -28,6 +28,7 @@ from wheeltapper_workers.history.evidence_story import policy_of, read_story
 from wheeltapper_workers.history.folder import Folder, Rows, file_of, write_parquet
 from wheeltapper_workers.history.query import QueryError, alert_history, open_store
 from wheeltapper_workers.history.replay import Replay, Which, job_of, run
+from wheeltapper_workers.history.revisions import is_live
 from wheeltapper_workers.history.sealed import seal
 from wheeltapper_workers.history.stored import of_line
 from wheeltapper_workers.history.tables import CONFIGS, FIELDS, TABLE_OF, TICKS, TIME, Store
@@ -180,7 +181,8 @@ def _anchor(store: Store, job: Job, opened: Alert, start_ns: int) -> int:
     dataset = store.dataset(job.line.tenant, table)
     numbers = [getattr(opened.lineage, job.start.value).first]
     if dataset is not None:
-        rows = dataset.to_table(columns=["window_end", column], filter=of_line(job.line))
+        own = of_line(job.line) & is_live(dataset.schema)
+        rows = dataset.to_table(columns=["window_end", column], filter=own)
         within = pc.greater_equal(rows["window_end"], pa.scalar(start_ns // 1000, TIME))
         if pc.all(within).as_py():
             return 0
@@ -217,7 +219,8 @@ def _write_rows(folder: Path, store: Store, job: Job, work: Work) -> dict[str, i
         dataset = store.dataset(job.line.tenant, table)
         if dataset is not None:
             meanings = {name: meaning for name, _, meaning in FIELDS[table]}
-            written[table] = write_parquet(file_of(folder, table), Rows(dataset, where), meanings)
+            rows = Rows(dataset, where & is_live(dataset.schema))
+            written[table] = write_parquet(file_of(folder, table), rows, meanings)
     return written
 
 

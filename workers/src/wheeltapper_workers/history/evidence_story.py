@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from wheeltapper_api.config import InputConfig, LineConfig, ModelConfig, PolicyConfig
 from wheeltapper_api.wire import UNUSABLE, Alert, AlertEvent
 from wheeltapper_workers.alerts.compose import time_ns
+from wheeltapper_workers.history.ledger import ledger, stored
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.replay import Replay
 from wheeltapper_workers.history.tables import Store
@@ -193,18 +194,9 @@ def _signal(store: Store, job: Job, signal: Any) -> SignalStory:
 
 def _gaps(store: Store, job: Job, start_ns: int) -> list[GapStory]:
     """Gaps of the alert's signals since a time; of two words on the same gap the newer."""
-    alert = job.alert
-    dataset = store.dataset(job.line.tenant, "gaps")
-    if dataset is None:
-        return []
-    where = (pc.field("asset") == alert.asset) & pc.field("signal").isin(alert.lineage.signals)
-    rows = dataset.to_table(filter=where).sort_by("block_sequence")
-    found = {}
-    times = zip(_times(rows, "since").tolist(), _times(rows, "until").tolist(), strict=True)
-    for row, (since, until) in zip(rows.to_pylist(), times, strict=True):
-        if until >= start_ns:
-            found[row["signal"], since] = GapStory(row["signal"], since, until, row["cause"], row["recovered"])
-    return sorted(found.values(), key=lambda gap: gap.since_ns)
+    where = (pc.field("asset") == job.alert.asset) & pc.field("signal").isin(job.alert.lineage.signals)
+    found = ledger(stored(store, job.line.tenant, where), since_ns=start_ns - 1)
+    return [GapStory(gap.signal, gap.since_ns, gap.until_ns, gap.cause, gap.recovered) for gap in found]
 
 
 def _times(rows: pa.Table, name: str) -> I64:

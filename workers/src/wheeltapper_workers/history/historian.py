@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,10 +19,12 @@ from wheeltapper_api.config import StoreConfig
 from wheeltapper_api.wire import HEADER_TICK, Line, Stage
 from wheeltapper_workers.history.announced import Announcements, ToldTick, read_tick, writers
 from wheeltapper_workers.history.aside import keep_bad, keep_gaps, kept_gaps
-from wheeltapper_workers.history.cleaner import Cleaned, clean
+from wheeltapper_workers.history.cleaner import clean
 from wheeltapper_workers.history.merging import files_of, merge, merge_id, most_rows, plan, spared
 from wheeltapper_workers.history.pending import BadBlock, Pending
 from wheeltapper_workers.history.query import QueryError
+from wheeltapper_workers.history.retention import Part
+from wheeltapper_workers.history.revisions import correction_id
 from wheeltapper_workers.history.rows import Entry, read_entry, rows_of
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo
@@ -199,8 +201,8 @@ class Historian:
         """What was gone before it could be stored, ever since the tables began."""
         return kept_gaps(self._store, self._config.tenant)
 
-    def commit(self) -> dict[str, int]:
-        """Write what waits; returns the positions of the tables written to.
+    def commit(self, stages: Iterable[Stage] = Stage) -> dict[str, int]:
+        """Write what waits, in the order of the stages; returns the positions of the tables written to.
 
         Raises
         ------
@@ -215,7 +217,7 @@ class Historian:
                     keep()
                 except STORAGE_ERRORS as error:
                     problems.append(f"{what}: {said(error)}")
-            for stage in Stage:
+            for stage in stages:
                 try:
                     self._commit_stage(stage, written)
                 except STORAGE_ERRORS as error:
@@ -259,8 +261,8 @@ class Historian:
                 log.info("The files of %s are swept another time: %s", name, error)
         return removed
 
-    def clean(self, now_ns: int) -> Cleaned | None:
-        """Remove what is past its age; None where everything is kept.
+    def clean(self, now_ns: int) -> list[Part]:
+        """Remove what is past its age, by the config's retention; returns it.
 
         Raises
         ------
@@ -269,7 +271,7 @@ class Historian:
         """
         retention = self._config.retention
         if retention is None:
-            return None
+            return []
         try:
             return clean(self._store, self._config.tenant, retention, now_ns)
         except (QueryError, *STORAGE_ERRORS) as error:
@@ -380,7 +382,8 @@ class Historian:
 def _writers(name: str) -> list[str]:
     """Names under which files are committed to a table."""
     stages = [stage for stage in Stage if TABLE_OF[stage] == name]
-    return [merge_id(name), *([_app_id(stages[0])] if stages else writers(name))]
+    own = [_app_id(stages[0])] if stages else writers(name)
+    return [merge_id(name), correction_id(name), *own]
 
 
 def _app_id(stage: Stage, what: str = "") -> str:

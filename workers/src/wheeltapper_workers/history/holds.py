@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Final
 
 import pyarrow.fs as pafs
 
@@ -11,8 +12,9 @@ from wheeltapper_api.fields import NAME_PATTERN, Model
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.tables import Store
 
-_FOLDER = "holds"
-_SUFFIX = ".json"
+HOLDS: Final = "holds"
+"""Folder of the files."""
+_SUFFIX: Final = ".json"
 
 
 class Hold(Model):
@@ -26,7 +28,7 @@ class Hold(Model):
 
 def place_hold(store: Store, tenant: str, hold: Hold) -> None:
     """Keep a hold; one that there is already is replaced."""
-    with store.files(tenant, _FOLDER).open_output_stream(_name(hold.alert_id)) as file:
+    with store.files(tenant, HOLDS).open_output_stream(_name(hold.alert_id)) as file:
         file.write(hold.model_dump_json().encode())
 
 
@@ -40,7 +42,7 @@ def release_hold(store: Store, tenant: str, alert_id: str) -> None:
     """
     if alert_id not in {hold.alert_id for hold in holds(store, tenant)}:
         raise QueryError(f"There is no hold on {alert_id}; list them with wheeltapper evidence holds")
-    store.files(tenant, _FOLDER).delete_file(_name(alert_id))
+    store.files(tenant, HOLDS).delete_file(_name(alert_id))
 
 
 def holds(store: Store, tenant: str) -> list[Hold]:
@@ -51,7 +53,7 @@ def holds(store: Store, tenant: str) -> list[Hold]:
     QueryError
         If one cannot be read: then nothing may be deleted.
     """
-    files = store.files(tenant, _FOLDER)
+    files = store.files(tenant, HOLDS)
     found = []
     for entry in files.get_file_info(pafs.FileSelector("", allow_not_found=True)):
         if entry.path.endswith(_SUFFIX):

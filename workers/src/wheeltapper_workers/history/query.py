@@ -21,8 +21,9 @@ import pyarrow.dataset as pads
 
 from wheeltapper_api.explain import suggestion
 from wheeltapper_api.wire import AlertEvent, Line, Stage
+from wheeltapper_workers.history.revisions import KEYS, NO_REVISION, SUFFIX, view
 from wheeltapper_workers.history.rows import block_of
-from wheeltapper_workers.history.tables import FIELDS, SCHEMAS, TABLES, Store
+from wheeltapper_workers.history.tables import CORRECTIONS, FIELDS, SCHEMAS, TABLES, Store
 from wheeltapper_workers.runtime.blocks import Block
 
 MEMORY_MB: Final = 512
@@ -86,7 +87,10 @@ def query(
     memory_mb: int = MEMORY_MB,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> pa.Table:
-    """Result of one statement that reads ``raw``, ``features``, ``scores`` and ``events``.
+    """Result of one statement that reads ``raw``, ``features``, ``scores``, ``events`` and the other tables.
+
+    Where late data corrected a row, ``features`` and ``scores`` have its newest revision; all revisions are in
+    ``features_revisions`` and ``scores_revisions``.
 
     Without a tenant the tables are those of all tenants, and if there are several, with a column ``tenant`` in front.
 
@@ -100,7 +104,8 @@ def query(
     if not sources:
         where = f"{root} for the tenant {tenant}" if tenant else root
         raise QueryError(f"No data yet in {where}. The historian stores what the streams carry; see that it runs")
-    with _session(sources, memory_mb, several=len(tenants) > 1) as connection:
+    revised = any(table in KEYS for table in sources) and any(store.open(one, CORRECTIONS) for one in tenants)
+    with _session(sources, memory_mb, several=len(tenants) > 1, revised=revised) as connection:
         return _run(connection, sql, timeout_seconds, root)
 
 
@@ -233,7 +238,7 @@ def _tenants(root: str, tenant: str | None, options: Mapping[str, str] | None) -
 
 def _named(sql: str) -> list[str]:
     """Tables that a statement may read: opening one takes longer than many a question."""
-    return [table for table in TABLES if re.search(rf"\b{table}\b", sql, re.IGNORECASE)]
+    return [table for table in TABLES if re.search(rf"\b{table}({SUFFIX})?\b", sql, re.IGNORECASE)]
 
 
 def _sources(store: Store, tenants: list[str], tables: Sequence[str]) -> Sources:
@@ -255,8 +260,10 @@ def _source(store: Store, tenant: str, table: str) -> Source | None:
 
 
 @contextmanager
-def _session(sources: Sources, memory_mb: int, *, several: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connection that knows the tables, and no way out."""
+def _session(
+    sources: Sources, memory_mb: int, *, several: bool = False, revised: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connection that knows the tables, and no way out; ``revised`` if late data has corrected any of them."""
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -272,7 +279,7 @@ def _session(sources: Sources, memory_mb: int, *, several: bool = False) -> Iter
         connection.execute("SET enable_external_access = false")
         connection.execute("SET TimeZone = 'UTC'")
         for table, by_tenant in sources.items():
-            _add_table(connection, table, by_tenant, several=several)
+            _add_table(connection, table, by_tenant, several=several, revised=revised)
         connection.execute("SET lock_configuration = true")
         yield connection
     finally:
@@ -280,7 +287,7 @@ def _session(sources: Sources, memory_mb: int, *, several: bool = False) -> Iter
 
 
 def _add_table(
-    connection: duckdb.DuckDBPyConnection, table: str, by_tenant: Mapping[str, Source], *, several: bool
+    connection: duckdb.DuckDBPyConnection, table: str, by_tenant: Mapping[str, Source], *, several: bool, revised: bool
 ) -> None:
     parts = []
     for tenant, source in by_tenant.items():
@@ -291,17 +298,25 @@ def _add_table(
             connection.execute(f"CREATE VIEW {name} AS {_reading(table, source.files)}")
         label = f"'{tenant}' AS tenant, " if several else ""
         parts.append(f"SELECT {label}* FROM {name}")  # noqa: S608 - a DNS label has no quote to escape
-    connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
+    if table not in KEYS:
+        connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
+        return
+    every = f"{table}{SUFFIX}"
+    connection.execute(f"CREATE VIEW {every} AS {' UNION ALL BY NAME '.join([*parts, NO_REVISION])}")
+    newest = view(table, several=several) if revised else f"SELECT * FROM {every}"  # noqa: S608 - our own names
+    connection.execute(f"CREATE VIEW {table} AS {newest}")
 
 
 def _reading(table: str, files: Sequence[str]) -> str:
     """Statement that reads a table's files, with its columns in their order."""
-    # Only the columns of features differ from file to file; to see how, every file has to be opened.
-    union = ", union_by_name = true" if table == "features" else ""
     kinds = "{'plant': VARCHAR, 'class': VARCHAR, 'day': DATE}"
+    source = f"read_parquet({_list(files)}, hive_partitioning = true, hive_types = {kinds}"
+    if table in KEYS:
+        # Their columns differ from file to file: of other pipelines, and from before there were revisions. To see how,
+        # every file has to be opened.
+        source = f"(SELECT * FROM {source}, union_by_name = true) UNION ALL BY NAME {NO_REVISION}"  # noqa: S608 - the same
     first = ", ".join(f'"{name}"' for name in SCHEMAS[table].names)
-    source = f"read_parquet({_list(files)}, hive_partitioning = true, hive_types = {kinds}{union})"
-    return f"SELECT {first}, * EXCLUDE ({first}) FROM {source}"  # noqa: S608 - quoted, and our own names
+    return f"SELECT {first}, * EXCLUDE ({first}) FROM {source})"  # noqa: S608 - quoted, and our own names
 
 
 def _list(texts: Sequence[str]) -> str:

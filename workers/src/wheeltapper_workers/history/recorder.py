@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,17 +23,18 @@ from wheeltapper_api.config import StoreConfig, WorkerConfig
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import unstored
 from wheeltapper_workers.history.historian import Historian, StoreError
+from wheeltapper_workers.history.late.job import CorrectionJob
 from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
-from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, made_anew
+from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, lost_end, made_anew
 from wheeltapper_workers.history.tables import Store
-from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader
+from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader, insist
+from wheeltapper_workers.runtime.lost_end import count_on, first_after, microseconds
 from wheeltapper_workers.runtime.missed import Missed
 
 log = logging.getLogger(__name__)
 
 _READ_LIMIT: Final = 64
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 2.0
@@ -61,6 +62,7 @@ class Recorder:
         self._place = config.place
         """Where the tables are that are open; the config may be ahead of it."""
         self._historian = Historian(root, config)
+        self._corrections = CorrectionJob(config.tenant, self._store)
         self._moved = asyncio.Event()
         self._read: dict[str, ReadUpTo] = {}
         """Last message read of each stream, whether or not it is stored yet."""
@@ -105,8 +107,8 @@ class Recorder:
             self._historian = Historian(self._root, self._config)
 
     async def stop(self) -> None:
-        """Commit what waits."""
-        await self._commit()
+        """Commit what waits, what is small and matters most first: there may be no time for all of it."""
+        await self._commit((Stage.EVENTS, Stage.GAPS, Stage.SCORES, Stage.FEATURES, Stage.TELEMETRY))
 
     def summary(self) -> dict[str, Any]:
         """For the status document."""
@@ -119,8 +121,12 @@ class Recorder:
             "commits": self._commits,
             "badBlocks": self._bad_blocks,
             "lostMessages": self._lost,
-            "problem": "; ".join(filter(None, [self._problem, *self._stream_problems.values(), self._cannot_clean])),
+            "corrections": self._corrections.summary(),
+            "problem": "; ".join(filter(None, self._problems())),
         }
+
+    def _problems(self) -> list[str]:
+        return [self._problem, *self._stream_problems.values(), self._cannot_clean, self._corrections.problem]
 
     async def _open(self) -> None:
         """Learn from the tables where to read on, as soon as they can be reached."""
@@ -152,6 +158,7 @@ class Recorder:
             for stage in Stage:
                 group.create_task(self._follow(stage))
             group.create_task(self._commit_when_due())
+            group.create_task(self._corrections.run(lambda: [config.line for config in self._config.lines]))
 
     async def _follow(self, stage: Stage) -> None:
         """Read a stream for as long as it is the one that the tables have."""
@@ -160,6 +167,8 @@ class Recorder:
             if not await self._same(stage):
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            with contextlib.suppress(NotFoundError):  # deleted just now; the next look tells it
+                await self._mind_a_lost_end(stage)
             connections = self._client.stats["reconnects"]
             reader = StreamReader(self._client, stage.stream, subjects, self._read[stage.stream].sequence)
             try:
@@ -167,9 +176,8 @@ class Recorder:
                     messages = await reader.read(_READ_LIMIT)
                     # Behind a new connection there may be a server that has lost what was written last.
                     fresh = self._client.stats["reconnects"] != connections
-                    if (fresh or not messages) and not await self._same(stage):
+                    if fresh or (not messages and not await self._same(stage)):
                         break
-                    connections = self._client.stats["reconnects"]
                     await self._add(stage, messages)
                     while self._historian.full:  # noqa: ASYNC110 - a commit in a thread ends it; the stream waits
                         await asyncio.sleep(_LOOK_SECONDS)
@@ -180,11 +188,13 @@ class Recorder:
         for message in messages:
             before = self._read[stage.stream]
             if message.sequence > before.sequence + 1:
-                gap = Gap(stage, before.sequence + 1, message.sequence - 1)
+                gap = Gap(
+                    stage, before.sequence + 1, message.sequence - 1, await self._has_lost(stage, before.sequence)
+                )
                 self._lost += gap.count
                 self._historian.missed(gap)
                 log.warning("%s", gap)
-                await self._miss(Missing(stage.stream, gap.first, gap.last), message.published_ns)
+                await self._miss(Missing(stage.stream, gap.first, gap.last, gap.by_server), message.published_ns)
             bad = self._historian.add(
                 stage, message.sequence, message.published_ns, message.subject, message.data, message.headers
             )
@@ -203,6 +213,29 @@ class Recorder:
         while not await self._commit():  # noqa: ASYNC110 - the tables tell how far each series is once they can
             await asyncio.sleep(_RETRY_SECONDS)
         await unstored.enter(self._client, self._store(), self._config.lines, missing, behind_ns)
+
+    async def _has_lost(self, stage: Stage, sequence: int) -> bool:
+        """Whether the server lost what is missing behind a message, rather than let go of its oldest."""
+        look = f"Looking at {stage.stream}"
+        info = await insist(lambda: self._client.jetstream().stream_info(stage.stream), what=look)
+        return bool(info.state.first_seq <= sequence + 1)
+
+    async def _mind_a_lost_end(self, stage: Stage) -> None:
+        """Go on behind what the server has lost of the end of a stream, and tell it.
+
+        What others have written under the numbers of lost messages is not stored, since the tables have those.
+        """
+        read, jetstream = self._read[stage.stream], self._client.jetstream()
+        state = await insist(lambda: self._state(stage, read.sequence), what=f"Looking at {stage.stream}")
+        if not lost_end(state, read):
+            return
+        search = (jetstream, stage.stream, 1, state.last + 1, read.published_us or 0)
+        first = await insist(lambda: first_after(*search), what=f"Reading {stage.stream}")
+        await insist(lambda: count_on(self._client, stage.stream, read.sequence), what=f"Counting on in {stage.stream}")
+        missing = Missing(stage.stream, min(first, read.sequence), read.sequence, known=True)
+        log.error("%s", missing)
+        self._read[stage.stream] = replace(read, published_us=state.published_us)
+        await self._miss(missing, time.time_ns())
 
     async def _same(self, stage: Stage) -> bool | None:
         """Whether the stream continues what was read; if not, that is told. None where nobody answers."""
@@ -234,8 +267,9 @@ class Recorder:
         published = None
         if sequence:
             with contextlib.suppress(NotFoundError):  # too old by now
-                published = (await jetstream.get_msg(stage.stream, sequence)).time
-        return StreamState(_microseconds(info.created), info.state.last_seq, _microseconds(published))
+                published = microseconds((await jetstream.get_msg(stage.stream, sequence)).time)
+        made = None if info.created is None else microseconds(info.created)
+        return StreamState(made, info.state.last_seq, published)
 
     async def _commit_when_due(self) -> None:
         while True:
@@ -245,12 +279,12 @@ class Recorder:
             if time.monotonic() >= self._clean_at:
                 await self._clean()
 
-    async def _commit(self) -> bool:
+    async def _commit(self, stages: Iterable[Stage] = Stage) -> bool:
         """Commit what waits, if it surely is of the streams that the tables have."""
         if not self._read or None in await asyncio.gather(*map(self._same, Stage)):
             return False
         try:
-            self._stored |= await asyncio.to_thread(self._historian.commit)
+            self._stored |= await asyncio.to_thread(self._historian.commit, stages)
         except StoreError as error:
             self._tell(f"{error}; trying again, and the streams keep what comes")
             await self._renew()
@@ -288,15 +322,11 @@ class Recorder:
         """Remove what is past its age; between two commits, so that they need not try again because of each other."""
         self._clean_at = time.monotonic() + _CLEAN_SECONDS
         try:
-            cleaned = await asyncio.to_thread(self._historian.clean, time.time_ns())
+            removed = await asyncio.to_thread(self._historian.clean, time.time_ns())
         except StoreError as error:
             self._cannot_clean = str(error)
             log.warning("%s; trying again in an hour", error)
             return
         self._cannot_clean = ""
-        for part in cleaned.expired if cleaned else []:
+        for part in removed:
             log.info("Removed %s of %s/%s from %s", part.date, part.plant, part.asset_class, part.table)
-
-
-def _microseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)

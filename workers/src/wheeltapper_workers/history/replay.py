@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from wheeltapper_api.fields import Model
 from wheeltapper_api.wire import Alert, AlertEvent, Line, Stage
 from wheeltapper_workers.history.query import QueryError, alert_history, open_store
+from wheeltapper_workers.history.revisions import is_live
 from wheeltapper_workers.history.stored import first_sequence, of_line, removed_days
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.history.told import lines, told
@@ -153,7 +154,8 @@ def _made_of(store: Store, line: Line, table: str, number: int) -> int | None:
     if dataset is None:
         return None
     column = _INPUT_COLUMN[table]
-    rows = dataset.to_table(columns=[column], filter=of_line(line) & (pc.field("block_sequence") == number))
+    of_block = of_line(line) & (pc.field("block_sequence") == number) & is_live(dataset.schema)
+    rows = dataset.to_table(columns=[column], filter=of_block)
     found: int | None = pc.max(rows[column]).as_py()
     return found
 

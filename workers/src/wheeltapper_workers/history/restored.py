@@ -48,7 +48,7 @@ def feature_blocks(
     for table in in_order(store, line, "features"):
         rows = table if asset is None else table.filter(pc.equal(table["asset"], asset))
         for number, block in _by_block(rows):
-            yield _feature_block(number, block, features, told or {})
+            yield feature_block(number, block, features, told or {})
 
 
 def score_blocks(store: Store, line: Line, *, told: Mapping[str, str] | None = None) -> Iterator[Block]:
@@ -80,7 +80,8 @@ def _by_block(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
         yield int(sequence[start]), table.slice(start, end - start)
 
 
-def _feature_block(number: int, rows: pa.Table, wanted: Sequence[str] | None, told: Mapping[str, str]) -> Block:
+def feature_block(number: int, rows: pa.Table, wanted: Sequence[str] | None, told: Mapping[str, str]) -> Block:
+    """Feature block of stored rows, which have the same features."""
     stored = rows["features"][0].as_py()
     names = stored if wanted is None else list(wanted)
     place = {name: position for position, name in enumerate(stored)}

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from wheeltapper_api.fields import NAME_PATTERN
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, HEADER_TRACE, AlertEvent, Line, Quality, Stage
+from wheeltapper_workers.history.revisions import KEYS
 from wheeltapper_workers.history.tables import SCHEMAS, TABLE_OF, TIME, feature_column
 from wheeltapper_workers.runtime import blocks
 from wheeltapper_workers.runtime.blocks import TIMESTAMP
@@ -186,6 +187,9 @@ def _rows(stage: Stage, entries: Sequence[Entry]) -> pa.Table:
     if stage is Stage.FEATURES:
         columns |= _feature_names(batch.num_rows, entries[0])
         values = _feature_values(batch, entries[0].features)
+    if TABLE_OF[stage] in KEYS:
+        columns |= {"revision": np.zeros(batch.num_rows, np.int32)}
+        columns |= {name: pa.nulls(batch.num_rows, pa.int64()) for name in ("late_first", "late_last")}
     if stage is Stage.TELEMETRY:
         counts = [entry.batch.num_rows for entry in entries]
         columns["block_row"] = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from wheeltapper_api.wire import Line
+from wheeltapper_workers.history.revisions import live
 from wheeltapper_workers.history.tables import REMOVED, Store
 
 T = TypeVar("T")
@@ -81,24 +83,44 @@ def removed_days(store: Store, line: Line, table: str, last: date) -> list[date]
     return sorted({day for day in rows["day"].to_pylist() if day <= last})
 
 
+def highest(store: Store, line: Line, table: str, column: str, beyond: int = 0) -> int:
+    """Highest number of a column in the files of a line, by their statistics; ``beyond`` if there is none above it.
+
+    Files that the table's log says to have nothing beyond are not opened.
+    """
+    dataset = store.dataset(line.tenant, table)
+    if dataset is None:
+        return beyond
+    found = beyond
+    for fragment in dataset.get_fragments(filter=of_line(line) & (pc.field(column) > beyond)):
+        fragment.ensure_complete_metadata()
+        told = [group.statistics.get(column, {}) for group in fragment.row_groups]
+        found = max(found, *(int(one["max"]) for one in told if one.get("max") is not None), beyond)
+    return found
+
+
 def in_order(
     store: Store,
     line: Line,
     table: str,
     *,
     columns: Sequence[str] | None = None,
+    first: int = 0,
     last: int | None = None,
 ) -> Iterator[pa.Table]:
     """Rows of a line in tables that follow one another: each holds all rows of its blocks, in any order.
+
+    They are the rows as they were live: corrections came in no block.
 
     Parameters
     ----------
     columns
         To be read; a file that lacks one is read without it, and the partition columns are never among them.
-    last
-        Stream sequence of the last block that is wanted.
+    first, last
+        Stream sequences of the first and the last block that are wanted.
     """
-    return ahead(_in_order(groups_of(store, line, table, last), columns, last))
+    wanted = None if columns is None else [*dict.fromkeys((*columns, "revision"))]
+    return ahead(_in_order(groups_of(store, line, table, last, first), wanted, first, last))
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
@@ -113,30 +135,34 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _in_order(groups: list[Group], columns: Sequence[str] | None, last: int | None) -> Iterator[pa.Table]:
+def _in_order(groups: list[Group], columns: Sequence[str] | None, first: int, last: int | None) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
-        waiting.append(group.read(columns))
+    for group, following in zip_longest(groups, groups[1:]):
+        rows = live(group.read(columns))
+        waiting.append(rows.filter(pc.greater_equal(rows[_SEQUENCE], first)) if group.lowest < first else rows)
         ready, waiting = _split(waiting, following.lowest if following else None, last)
         if ready.num_rows:
             yield ready
 
 
-def groups_of(store: Store, line: Line, table: str, last: int | None) -> list[Group]:
-    """Row groups of a line's rows in a table, by their lowest block; those behind ``last`` are left out."""
+def groups_of(store: Store, line: Line, table: str, last: int | None, first: int = 0) -> list[Group]:
+    """Row groups of a line's rows in a table, by their lowest block; those out of ``first`` to ``last`` are not."""
     dataset = store.dataset(line.tenant, table)
     if dataset is None:
         return []
     where = of_line(line)
     if last is not None:
         where &= pc.field(_SEQUENCE) <= last
+    if first:
+        where &= pc.field(_SEQUENCE) >= first
     found = []
     for fragment in dataset.get_fragments(filter=where):
         fragment.ensure_complete_metadata()
         for group in fragment.row_groups:
             told = group.statistics.get(_SEQUENCE)
             lowest = int(told["min"]) if told else 0  # without statistics it may hold anything, so it is read first
-            if group.num_rows and (last is None or lowest <= last):
+            highest = int(told["max"]) if told else first
+            if group.num_rows and highest >= first and (last is None or lowest <= last):
                 found.append(Group(fragment, group.id, lowest))
     return sorted(found, key=lambda group: group.lowest)
 
@@ -146,7 +172,7 @@ def _split(tables: list[pa.Table], before: int | None, last: int | None) -> tupl
     ready, waiting = [], []
     for table in tables:
         sequence = np.asarray(table[_SEQUENCE])
-        if last is not None and sequence.max() > last:
+        if last is not None and sequence.max(initial=0) > last:
             table = table.filter(pa.array(sequence <= last))  # noqa: PLW2901 - the same table without its end
             sequence = sequence[sequence <= last]
         complete = sequence < before if before is not None else np.ones(len(sequence), bool)

@@ -35,6 +35,8 @@ class Gap:
     stage: Stage
     first: int
     last: int
+    by_server: bool = False
+    """Whether the server has lost them, rather than let them go."""
 
     @property
     def count(self) -> int:
@@ -43,6 +45,11 @@ class Gap:
 
     def __str__(self) -> str:
         """Say what is missing, why, and what to do."""
+        if self.by_server:
+            return (
+                f"The server has lost {self.stage.stream} {self.first} to {self.last} before they could be stored, "
+                f"{self.count} messages, as after a power failure. Check that its disk keeps what is written"
+            )
         return (
             f"{self.stage.stream} {self.first} to {self.last} were gone before they could be stored, {self.count} "
             "messages: the stream was full, purged or too old. Give it more room (spec.limits.storage of the "
@@ -53,10 +60,13 @@ class Gap:
 def made_anew(stage: Stage, state: StreamState, read: ReadUpTo) -> str:
     """Why a stream does not continue what was read, and what to do; nothing if it does.
 
-    A stream that was deleted and made again, restored from an older backup, or cut short by a power failure gives its
-    numbers to other messages: it ends before what was read last, or that was published at another time. Where that is
-    gone by now, the stream itself was made at another time; one restored from a backup was, too, and has it still.
+    A stream that was deleted and made again, or restored from an older backup, gives its numbers to other messages: it
+    ends before what was read last, or that was published at another time. Where that is gone by now, the stream itself
+    was made at another time; one restored from a backup was, too, and has it still. One that was made at the same time
+    may have :func:`lost_end`.
     """
+    if state.made_us is not None and state.made_us == read.made_us:
+        return ""
     told = [(state.published_us, read.published_us), (state.made_us, read.made_us)]
     here, there = next((pair for pair in told if None not in pair), (None, None))
     same = state.last >= read.sequence and here == there
@@ -68,3 +78,14 @@ def made_anew(stage: Stage, state: StreamState, read: ReadUpTo) -> str:
         "them. Restore the stream from the backup of these tables, or begin new tables elsewhere (spec.storage.url of "
         "the TenantPolicy)"
     )
+
+
+def lost_end(state: StreamState, read: ReadUpTo) -> bool:
+    """Whether a stream has lost the message that was read last, and all behind it: the server had acknowledged them.
+
+    It ends before that message, or has given its number to another one since.
+    """
+    if state.made_us is None or state.made_us != read.made_us:
+        return False
+    known = None not in (state.published_us, read.published_us)
+    return state.last < read.sequence or (known and state.published_us != read.published_us)

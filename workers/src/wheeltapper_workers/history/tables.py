@@ -34,9 +34,10 @@ TABLE_OF: Final[Mapping[Stage, str]] = {
 CONFIGS: Final = "configs"
 TICKS: Final = "ticks"
 REMOVED: Final = "removed"
-TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS, REMOVED)
-"""One for each stream, what the streams' steps were told meanwhile (configs, and where each took effect), and what was
-removed because of its age."""
+CORRECTIONS: Final = "corrections"
+TABLES: Final = (*TABLE_OF.values(), CONFIGS, TICKS, REMOVED, CORRECTIONS)
+"""One for each stream, what the streams' steps were told meanwhile (configs, and where each took effect), what was
+removed because of its age, and what late data corrected."""
 QUARANTINE: Final = "quarantine"
 UNREAD: Final = "unread"
 """Folder of notes on messages that were gone from their stream before they could be stored."""
@@ -70,6 +71,11 @@ _TELEMETRY: Final[Fields] = (
     ("telemetry_last", pa.int64(), "last block with samples of the window"),
     ("received_last", TIME, "when the newest of its samples reached the collector"),
 )
+_REVISION: Final[Fields] = (
+    ("revision", pa.int32(), "0 as it was live, null in old files too; n after the nth correction by late data"),
+    ("late_first", pa.int64(), "of a correction: first telemetry block with late samples that led to it"),
+    ("late_last", pa.int64(), "of a correction: last such block"),
+)
 
 FIELDS: Final[Mapping[str, Fields]] = {
     "raw": (
@@ -101,6 +107,7 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("pipeline_digest", pa.string(), "version of the feature pipeline"),
         *_MADE_OF,
         *_ORIGIN,
+        *_REVISION,
     ),
     "scores": (
         *_PLACE,
@@ -118,6 +125,7 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("features_sequence", pa.int64(), "block of FEATURES it was made of"),
         *_TELEMETRY,
         *_ORIGIN,
+        *_REVISION,
     ),
     "events": (
         *_PLACE,
@@ -165,6 +173,19 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("rows", pa.int64(), "how many of that day there were"),
         ("time", TIME, "when it was decided; the rows went right after"),
         ("kept_for", pa.string(), "age after which such rows go"),
+    ),
+    CORRECTIONS: (
+        *_PLACE,
+        ("shard", pa.string(), "part of the class's machines at the plant"),
+        ("number", pa.int64(), "counts the entries"),
+        ("time", TIME, "when it was entered"),
+        ("block_sequence", pa.int64(), "telemetry block up to which late samples were looked for"),
+        ("late", pa.int64(), "late samples found since the entry before"),
+        ("windows", pa.int64(), "windows whose features were corrected"),
+        ("scores", pa.int64(), "scores that were corrected"),
+        ("crossed", pa.int64(), "of them those that are now on the other side of the limit"),
+        ("note", pa.string(), "what could not be corrected, and why"),
+        ("state", pa.string(), "what the next look needs to know, as JSON"),
     ),
 }
 """Columns by table: name, type, meaning. ``features`` has a column more for every feature any pipeline ever had."""

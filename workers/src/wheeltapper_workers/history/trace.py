@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from wheeltapper_api.fields import Model
 from wheeltapper_api.wire import UNUSABLE, Alert, AlertEvent, Lineage, Quality
 from wheeltapper_workers.history.query import alert_history, open_store
+from wheeltapper_workers.history.revisions import is_live
 from wheeltapper_workers.history.tables import Store, feature_column
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -180,7 +181,7 @@ def _read(store: Store, tenant: str, table: str, where: pc.Expression) -> pa.Tab
     dataset = store.dataset(tenant, table)
     if dataset is None:
         return pa.table({name: pa.array([], pa.int64()) for name in ("block_sequence", "source_time")})
-    return dataset.to_table(filter=where)
+    return dataset.to_table(filter=where & is_live(dataset.schema))
 
 
 def _one(rows: pa.Table, sequence: int | None) -> Mapping[str, Any] | None:

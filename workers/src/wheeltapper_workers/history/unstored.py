@@ -35,6 +35,7 @@ Series = tuple[str, str]
 Times = Mapping[Series, int]
 
 CAUSE: Final = "The stream TELEMETRY was full, or its messages too old, before the historian came to them"
+LOST: Final = "The NATS server lost messages of TELEMETRY that it had acknowledged, as after a power failure"
 _WRITER: Final = "store"
 _NEWEST: Final = """
     SELECT plant, class, asset, signal, epoch_ns(max(source_time)) AS newest FROM raw
@@ -66,7 +67,8 @@ async def enter(client: Client, store: Store, lines: Iterable[LineConfig], missi
     found = 0
     for config in lines:
         first = await _first(client, config.line, missing.last + 1)
-        block = gaps_of(config, stored.get((config.line.plant, config.line.asset_class), {}), first, behind_ns)
+        known = stored.get((config.line.plant, config.line.asset_class), {})
+        block = gaps_of(config, known, first, behind_ns, LOST if missing.known else CAUSE)
         if block is not None:
             await _publish(client, config.line, block)
             found += block.num_rows
@@ -74,7 +76,9 @@ async def enter(client: Client, store: Store, lines: Iterable[LineConfig], missi
     return found
 
 
-def gaps_of(config: LineConfig, stored: Times, first: Times, behind_ns: int) -> pa.RecordBatch | None:
+def gaps_of(
+    config: LineConfig, stored: Times, first: Times, behind_ns: int, cause: str = CAUSE
+) -> pa.RecordBatch | None:
     """Rows for the ledger: the series that had samples, and a silence into which more of them would have fitted. Pure.
 
     Parameters
@@ -99,7 +103,7 @@ def gaps_of(config: LineConfig, stored: Times, first: Times, behind_ns: int) -> 
         "signal": encode_names(signals, np.array([signals.index(row[1]) for row in rows])),
         "since": encode_times(np.array([row[2] for row in rows])),
         "until": encode_times(np.array([row[3] for row in rows])),
-        "cause": encode_names([CAUSE], np.zeros(len(rows), np.int64)),
+        "cause": encode_names([cause], np.zeros(len(rows), np.int64)),
         "recovered": np.zeros(len(rows), np.bool_),
         "samples": np.zeros(len(rows), np.uint32),
     }

@@ -21,6 +21,7 @@ from wheeltapper_api.wire import SEVERITIES, AlertEvent, Line, Stage
 from wheeltapper_workers.alerts.alerter import AlertStep
 from wheeltapper_workers.history.query import QueryError, open_store
 from wheeltapper_workers.history.restored import feature_blocks
+from wheeltapper_workers.history.revisions import is_live
 from wheeltapper_workers.history.stored import in_order, of_line
 from wheeltapper_workers.history.tables import CONFIGS, Store
 from wheeltapper_workers.history.told import told
@@ -159,7 +160,7 @@ def _config(store: Store, line: Line, asset: str, end_us: int) -> LineConfig:
     rows = pa.table({"block_sequence": pa.array([], pa.int64())})
     if dataset is not None:
         own = of_line(line) & (pc.field("asset") == asset) & (pc.field("window_end") <= _time(end_us))
-        rows = dataset.to_table(columns=["block_sequence", "generation"], filter=own)
+        rows = dataset.to_table(columns=["block_sequence", "generation"], filter=own & is_live(dataset.schema))
     if not rows.num_rows:
         raise QueryError(f"No features of {asset} are stored before {_iso(end_us)}; choose a later end")
     last = pc.index(rows["block_sequence"], pc.max(rows["block_sequence"])).as_py()

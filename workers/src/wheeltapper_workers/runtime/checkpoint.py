@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _LAYOUT: Final = 2
 _HEADER: Final = {"layout", "position", "generation", "version", "document", "sha256"}
+_PUBLISHED: Final = "publishedNs"
+"""In the header where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Checkpoint:
     generation: str
     version: int
     snapshot: Snapshot
+    published_ns: int = 0
+    """When the item at the position was stored in its stream; 0 where that is not known."""
 
 
 class CheckpointStore:
@@ -97,6 +101,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "version": checkpoint.version,
         "document": checkpoint.snapshot.document,
     }
+    if checkpoint.published_ns:
+        header[_PUBLISHED] = checkpoint.published_ns
     header["sha256"] = _digest(header, body)
     return _text(header) + b"\n" + body
 
@@ -126,10 +132,10 @@ def decode(data: bytes) -> Checkpoint:
         raise ValueError("its first line is not JSON") from error
     if not isinstance(header, dict) or header.get("layout") != _LAYOUT:
         raise ValueError("it is of another layout")
-    if header.keys() != _HEADER:
+    if header.keys() - {_PUBLISHED} != _HEADER:
         raise ValueError("its first line is not that of a checkpoint")
     if _digest(header, body) != header["sha256"]:
         raise ValueError("its content does not have the digest it states")
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         snapshot = Snapshot({name: arrays[name] for name in arrays.files}, header["document"])
-    return Checkpoint(header["position"], header["generation"], header["version"], snapshot)
+    return Checkpoint(header["position"], header["generation"], header["version"], snapshot, header.get(_PUBLISHED, 0))

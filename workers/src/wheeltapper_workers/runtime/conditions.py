@@ -131,7 +131,8 @@ def _lost(parts: Parts) -> Iterator[Verdict]:
     for key, part in parts.items():
         ago = part.get("missed", {}).get("ago")
         if ago is not None and ago < _LOST_S:
-            yield "False", c.MESSAGES_MISSED, f"{key}: {part['missed']['newest']}"
+            reason = c.BACKBONE_LOST if part["missed"].get("byServer") else c.MESSAGES_MISSED
+            yield "False", reason, f"{key}: {part['missed']['newest']}"
         ago = part.get("lastLossSeconds")
         if ago is not None and ago < _LOST_S:
             message = f"{key}: {part['lost']} gaps could not be filled; the table gaps has each"

@@ -6,6 +6,7 @@ merged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from nats.aio.client import Client
@@ -13,9 +14,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
 from wheeltapper_api.wire import HEADER_INPUT
-from wheeltapper_workers.runtime.jetstream import insist
+from wheeltapper_workers.runtime.jetstream import Missing, insist
+from wheeltapper_workers.runtime.lost_end import WRONG_LAST_SEQUENCE, count_on
 
-_WRONG_LAST_SEQUENCE: Final = 10071
 _EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _FULL: Final = "maximum bytes exceeded"
 
@@ -30,9 +31,18 @@ class Fenced(Exception):  # noqa: N818 - the field's word for it, and it is a st
 
 
 class FencedWriter:
-    """Writes to a subject of its own, each message after the last one it knows of."""
+    """Writes to a subject of its own, each message after the last one it knows of.
 
-    def __init__(self, client: Client, stream: str, subject: str) -> None:
+    Parameters
+    ----------
+    on_missing
+        Called with what the server had acknowledged and has lost.
+    """
+
+    def __init__(
+        self, client: Client, stream: str, subject: str, on_missing: Callable[[Missing], None] | None = None
+    ) -> None:
+        self._client, self._on_missing = client, on_missing
         self._jetstream: JetStreamContext = client.jetstream()
         self.stream, self.subject = stream, subject
         self.last_sequence = 0
@@ -59,10 +69,17 @@ class FencedWriter:
         """Whether the stream has reached its limit."""
         return is_full(self.refusal)
 
-    async def open(self) -> None:
-        """Learn where the subject stands."""
-        last = await self._last()
-        self.last_sequence, self.last_input = last
+    async def open(self, known: int = 0) -> None:
+        """Learn where the subject stands.
+
+        Parameters
+        ----------
+        known
+            Last message that a run before has written, as far as it is remembered.
+        """
+        self.last_sequence, self.last_input = await self._last()
+        if known > self.last_sequence:
+            await self._mind_a_lost_end(known)
 
     async def write(self, data: bytes, headers: dict[str, str]) -> int:
         """Publish and wait until it is stored; returns the stream sequence.
@@ -76,7 +93,7 @@ class FencedWriter:
             try:
                 self.last_sequence = await self._publish(data, headers)
             except APIError as error:
-                if error.err_code != _WRONG_LAST_SEQUENCE:
+                if error.err_code != WRONG_LAST_SEQUENCE:
                     raise
                 if not await self._recognise(headers[HEADER_INPUT]):
                     continue
@@ -108,13 +125,23 @@ class FencedWriter:
         self.refusal = ""
         before = self.last_sequence
         sequence, found = await self._last()
-        if sequence < before:  # the limits of the stream have taken it; a later message of anybody would still be there
+        if sequence < before:  # it has left the stream; a later message of anybody would still be there
+            await self._mind_a_lost_end(before)
             self.last_sequence = sequence
             return False
         if found != own or sequence == before:
             raise Fenced(f"Another instance writes to {self.subject}; this one stops")
         self.last_sequence = sequence
         return True
+
+    async def _mind_a_lost_end(self, known: int) -> None:
+        """Tell if the server has lost the last message; it may as well have given way to the stream's limits."""
+        look = f"Looking at {self.stream}"
+        end = (await insist(lambda: self._jetstream.stream_info(self.stream), what=look)).state.last_seq
+        if end < known:
+            await insist(lambda: count_on(self._client, self.stream, known), what=f"Counting on in {self.stream}")
+            if self._on_missing is not None:
+                self._on_missing(Missing(self.stream, end + 1, known, known=True))
 
     async def _last(self) -> tuple[int, str]:
         try:

@@ -18,9 +18,10 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, ServerError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from wheeltapper_backbone.credentials import connect_options
+from wheeltapper_workers.runtime.lost_end import count_on, first_after, microseconds
 
 log = logging.getLogger(__name__)
 
@@ -130,14 +131,22 @@ async def insist(call: Any, *, what: str, held: Callable[[str], None] | None = N
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A stretch of a stream that was gone before its reader came to it."""
+    """A stretch of a stream that was gone before its reader came to it, or that the server has lost after that."""
 
     stream: str
     first: int
     last: int
+    known: bool = False
+    """They had been read, or written and acknowledged: the server has lost the end of the stream."""
 
     def __str__(self) -> str:
         """Say what is gone; of a stream that several share some of it may have been of no concern."""
+        if self.known:
+            return (
+                f"The server has lost the end of {self.stream}, messages {self.first} to {self.last}, which it had "
+                "acknowledged, as after a power failure; it goes on behind them. Check that its disk keeps what is "
+                "written"
+            )
         return f"{self.stream} no longer has messages {self.first} to {self.last}, {self.count} that were not read yet"
 
     @property
@@ -156,7 +165,11 @@ class StreamReader:
     ----------
     on_missing
         Called with what the stream no longer had when the reader came to it, before anything behind it is handed
-        out. A position of 0 asks for what there is, and misses nothing.
+        out, and with what the server has lost of its end. A position of 0 asks for what there is, and misses nothing.
+        With it a stream that is not there is waited for.
+    read_ns
+        When the message at the position was stored, nanoseconds since 1970; 0 if that is not known. By it what came
+        after a lost end is told from what was lost.
     """
 
     def __init__(
@@ -167,12 +180,15 @@ class StreamReader:
         position: int,
         *,
         on_missing: Callable[[Missing], None] | None = None,
+        read_ns: int = 0,
     ) -> None:
         self._client = client
         self._jetstream = client.jetstream()
         self._stream, self._subjects = stream, subjects
         self.position = position
         """Stream sequence of the last message handed out."""
+        self.read_ns = read_ns
+        """When it was stored; 0 if that is not known."""
         self._subscription: Any = None
         self._on_missing = on_missing
         self._consumer = ""
@@ -187,7 +203,7 @@ class StreamReader:
         if self._subscription is None:
             await insist(self._open, what=f"Opening {self._stream}")
         elif self._on_missing is not None and self._requested == 0 and self._may_be_overtaken():
-            await self._look()
+            self._mind_the_beginning((await insist(self._info, what=f"Looking at {self._stream}")).state)
         try:
             if self._requested == 0:
                 await self._request(limit)
@@ -225,15 +241,45 @@ class StreamReader:
     def _may_be_overtaken(self) -> bool:
         return self._pending > 0 or time.monotonic() - self._looked_s > _LOOK_SECONDS
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Tell what the stream no longer has in front of the position, and whether its end is lost."""
+        state = (await insist(self._info, what=f"Looking at {self._stream}")).state
+        if self._on_missing is None:
+            self.position = min(self.position, int(state.last_seq))
+        elif self.position:
+            self._mind_the_beginning(state)
+            if state.last_seq < self.position or await insist(self._is_another, what=f"Reading {self._stream}"):
+                await self._mind_the_end(state, self._on_missing)
+
+    def _mind_the_beginning(self, state: Any) -> None:
         """Tell what the stream no longer has between the position and its own beginning."""
         self._looked_s = time.monotonic()
-        if self._on_missing is None or not self.position:
-            return
-        begin = (await insist(self._info, what=f"Looking at {self._stream}")).state.first_seq
-        if begin > self.position + 1:
-            self._on_missing(Missing(self._stream, self.position + 1, begin - 1))
-            self.position = begin - 1
+        if self._on_missing is not None and self.position and state.first_seq > self.position + 1:
+            self._on_missing(Missing(self._stream, self.position + 1, state.first_seq - 1))
+            self.position, self.read_ns = state.first_seq - 1, 0
+
+    async def _is_another(self) -> bool:
+        """Whether the message at the position is not the one that was handed out, as far as that can be told."""
+        if not self.read_ns:
+            return False
+        try:
+            found = await self._jetstream.get_msg(self._stream, self.position)
+        except NotFoundError:
+            return True
+        return microseconds(found.time) != self.read_ns // 1000
+
+    async def _mind_the_end(self, state: Any, on_missing: Callable[[Missing], None]) -> None:
+        """Go on behind a lost end, with what was stored since the message that was handed out last."""
+        known, end = self.position, state.last_seq + 1
+        begin = end
+        if self.read_ns:
+            search = (self._jetstream, self._stream, state.first_seq, end, self.read_ns // 1000)
+            begin = await insist(lambda: first_after(*search), what=f"Reading {self._stream}")
+        await insist(lambda: count_on(self._client, self._stream, known), what=f"Counting on in {self._stream}")
+        if begin < end:
+            self.position, self.read_ns = begin - 1, 0
+        if begin <= known:
+            on_missing(Missing(self._stream, begin, known, known=True))
 
     async def _follow(self) -> None:
         """Let the position follow a stream in which nothing is for this reader, so that nobody keeps it for its sake.
@@ -247,14 +293,19 @@ class StreamReader:
         except (nats.errors.Error, TimeoutError):
             return
         delivered = consumer.delivered.consumer_seq if consumer.delivered else None
-        if consumer.num_pending == 0 and delivered == self._delivered:
-            self.position = max(self.position, end)
+        if consumer.num_pending == 0 and delivered == self._delivered and end > self.position:
+            self.position, self.read_ns = end, 0
 
     async def _info(self) -> Any:
-        return await self._jetstream.stream_info(self._stream)
+        try:
+            return await self._jetstream.stream_info(self._stream)
+        except NotFoundError as error:
+            if self._on_missing is None:
+                raise
+            raise nats.errors.Error(f"There is no stream {self._stream}") from error  # who made it makes it again
 
     async def _open(self) -> None:
-        await self._look()
+        await self.look()
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
@@ -292,14 +343,14 @@ class StreamReader:
         self._delivered += 1
         self._requested -= 1
         self.position, self._pending, self._idle_s = sequence, metadata.num_pending, time.monotonic()
-        published_ns = int(message.reply.split(".")[-2 if message.reply.count(".") == 8 else -4])
+        self.read_ns = int(message.reply.split(".")[-2 if message.reply.count(".") == 8 else -4])
         messages.append(
             Message(
                 sequence,
                 message.subject,
                 message.data,
                 message.headers or {},
-                published_ns,
+                self.read_ns,
                 metadata.num_pending,
             )
         )

@@ -8,6 +8,7 @@ A step being pure, that is an exactly-once result.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,7 @@ from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.fenced import FencedWriter, is_full
 from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader, insist
+from wheeltapper_workers.runtime.lost_end import microseconds
 from wheeltapper_workers.runtime.missed import Missed
 from wheeltapper_workers.runtime.step import Output, Step
 
@@ -89,7 +91,7 @@ class LineRole:
         self._client, self._step, self._store = client, step, store
         self._wanted = config
         self._configs = {line_generation(config): config}
-        self._writer = FencedWriter(client, target.stream, config.line.subject(target, role.value))
+        self._writer = FencedWriter(client, target.stream, config.line.subject(target, role.value), self._miss)
         self._tracer = trace.get_tracer("wheeltapper")
         self._state: Any = None
         self._generation = ""
@@ -130,9 +132,18 @@ class LineRole:
             checkpoint = None
         position = checkpoint.position if checkpoint else 0
         self._reader = StreamReader(
-            self._client, self._source.stream, [self.line.filter(self._source)], position, on_missing=self._miss
+            self._client,
+            self._source.stream,
+            [self.line.filter(self._source)],
+            position,
+            on_missing=self._miss,
+            read_ns=checkpoint.published_ns if checkpoint else 0,
         )
         self.progress.position = self._saved_position = self._saved_before = position
+        done = self._done
+        await self._reader.look()  # before anything is written that could get the number of a lost message
+        if self._done < done and await self._has_gone_on():
+            self._done = done
         if await self._told(first=False) != line_generation(self._wanted):
             await self._announce()
 
@@ -185,7 +196,9 @@ class LineRole:
             return
         self._saved_ns = now
         snapshot = self._step.snapshot(self._state)
-        checkpoint = Checkpoint(self.progress.position, self._generation, self._step.version, snapshot)
+        position, reader = self.progress.position, self._reader
+        published_ns = reader.read_ns if reader and reader.position == position else self.progress.read_ns
+        checkpoint = Checkpoint(position, self._generation, self._step.version, snapshot, published_ns)
         problem = self._store.try_save(checkpoint)
         if problem and not self.progress.problem:
             log.warning("%s: %s", self.name, problem)
@@ -236,7 +249,32 @@ class LineRole:
     def _miss(self, missing: Missing) -> None:
         """Tell that blocks left the stream unread: the stream was full or too old, or the checkpoint is."""
         self.progress.missed.add(missing)
+        if missing.known:
+            log.error("%s: %s", self.name, missing)
+            if missing.stream == self._source.stream:
+                self._go_back()
+            return
         log.warning("%s: %s. What they held is in no %s of this line", self.name, missing, FLOW[self.role][1].value)
+
+    def _go_back(self) -> None:
+        """Other blocks may have got numbers that were read already: they are not done, and still needed."""
+        position = self.progress.position = self._reader.position if self._reader else 0
+        self._done = min(self._done, (position, sys.maxsize))
+        self._saved_position, self._saved_before = (
+            min(self._saved_position, position),
+            min(self._saved_before, position),
+        )
+
+    async def _has_gone_on(self) -> bool:
+        """Whether the last output was made of what came after a lost end, by a run before this one."""
+        get, begin = self._client.jetstream(), self._reader.position + 1 if self._reader else 1
+        last, behind = (self._writer.stream, self._writer.subject), (self._source.stream, begin, ">")
+        try:
+            output = await insist(lambda: get.get_last_msg(*last), what=f"Reading {last[1]}")
+            source = await insist(lambda: get.get_msg(*behind, next=True), what=f"Reading {behind[0]}")
+        except NotFoundError:
+            return False
+        return microseconds(output.time) >= microseconds(source.time)
 
     def _restore(self, checkpoint: Checkpoint) -> bool:
         config = self._configs.get(checkpoint.generation)

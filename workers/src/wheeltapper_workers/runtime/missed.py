@@ -18,16 +18,19 @@ class Missed:
     """The last stretch, in words."""
     seen_s: float = 0.0
     """When it was noticed, on the clock of ``time.monotonic``."""
+    by_server: bool = False
+    """Whether the server had acknowledged them and lost them."""
 
     def add(self, missing: Missing) -> None:
         """Another stretch."""
         self.messages += missing.count
-        self.newest, self.seen_s = str(missing), time.monotonic()
+        self.newest, self.seen_s, self.by_server = str(missing), time.monotonic(), missing.known
 
     def document(self) -> dict[str, Any]:
         """For the status document; ``ago`` is seconds since the last one was noticed, null where none was."""
         return {
             "messages": self.messages,
             "newest": self.newest,
+            "byServer": self.by_server,
             "ago": round(time.monotonic() - self.seen_s, 1) if self.messages else None,
         }

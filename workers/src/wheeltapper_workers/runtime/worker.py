@@ -207,7 +207,8 @@ class Worker:
             log.warning("%s; the one before it stays in force", self._problem)
             return None
         self._problem = ""
-        self._earlier |= {line_generation(line): line for line in config.lines}
+        lines = [*config.lines, *(config.store.lines if config.store else [])]  # one that is only stored may move here
+        self._earlier |= {line_generation(line): line for line in lines}
         return config
 
     async def _apply(self, config: WorkerConfig, group: asyncio.TaskGroup) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,8 @@ class ScoreStep:
     """Step of the score role for one line."""
 
     version: Final = 1
+    learns: ClassVar[bool] = True
+    """Whether it learns baselines; a step that scores anew with what was learned does not."""
 
     def __init__(self, config: LineConfig) -> None:
         self._bind(config)
@@ -229,7 +231,8 @@ class ScoreStep:
         frozen = np.zeros(grid.row.shape, bool)
         for chunk in _chunks(model, state.baseline, dense[1], dense[2], grid.ends):
             v, a, m = (array[chunk] for array in dense)
-            state = _learn(model, state, v, a, m, grid.ends[chunk])
+            if self.learns:
+                state = _learn(model, state, v, a, m, grid.ends[chunk])
             frozen[chunk] = state.baseline.frozen[np.arange(len(self._assets)), np.maximum(m, 0)] & (m >= 0)
             result = model.session.run(
                 v, a, np.maximum(m, 0), state.baseline.center, state.baseline.spread, state.detector

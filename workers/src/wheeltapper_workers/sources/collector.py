@@ -32,7 +32,8 @@ from wheeltapper_workers.runtime import metrics, tracing
 from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.fenced import FencedWriter
-from wheeltapper_workers.runtime.jetstream import StreamReader
+from wheeltapper_workers.runtime.jetstream import Missing, StreamReader
+from wheeltapper_workers.runtime.missed import Missed
 from wheeltapper_workers.runtime.step import Snapshot
 from wheeltapper_workers.sources.base import Delivery, History, Kept, Source
 from wheeltapper_workers.sources.ledger import Ledger
@@ -82,6 +83,7 @@ class Collector:
         self._source: Source | None = None
         self._blocks = 0
         self._unsaved = 0
+        self._missed = Missed()
         self._saved_ns = 0
         self._problem = ""
         self._told: set[tuple[str, str, str]] = set()
@@ -147,6 +149,7 @@ class Collector:
             "gaps": self._ledger.gaps,
             "lost": self._ledger.lost,
             "lastLossSeconds": self._ledger.seconds_since_loss,
+            "missed": self._missed.document(),
             "blocks": self._blocks,
             "bytesWritten": sum(writer.bytes for writer in self._writers.values()),
             "held": next((writer.held for writer in self._writers.values() if writer.held), ""),
@@ -279,12 +282,15 @@ class Collector:
     async def _open_writers(self) -> None:
         for line in self._table.lines:
             if line not in self._writers:
-                writer = FencedWriter(
-                    self._client, Stage.TELEMETRY.stream, line.subject(Stage.TELEMETRY, self._config.name)
-                )
-                await writer.open()
+                subject = line.subject(Stage.TELEMETRY, self._config.name)
+                writer = FencedWriter(self._client, Stage.TELEMETRY.stream, subject, self._miss)
+                await writer.open(self._written.until(line.key))
                 await self._read_back(line, writer)
                 self._writers[line] = writer
+
+    def _miss(self, missing: Missing) -> None:
+        log.error("%s: %s", self._config.name, missing)
+        self._missed.add(missing)
 
     async def _read_back(self, line: Line, writer: FencedWriter) -> None:
         """Bring the state to where the stream is, and remember what may be sent again."""

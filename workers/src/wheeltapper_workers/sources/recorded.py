@@ -1,40 +1,38 @@
 """History from a file, through the same contracts and the same steps as live data.
 
-A file has the columns ``time``, ``asset``, ``signal`` and ``value``, sorted by time, with values as the source would
-deliver them. Since nobody wrote down when they arrived, they count as received when they were measured.
+Values are as the source would deliver them. Since nobody wrote down when they arrived, they count as received when they
+were measured. Where there is data already, what is stored is left out, and what is older than it comes late: it
+corrects history.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 
 from wheeltapper_api.config import CollectorConfig
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
-from wheeltapper_workers.contracts.check import check
+from wheeltapper_workers.contracts.check import check, remember
 from wheeltapper_workers.contracts.raw import RawBatch, raw_batch
 from wheeltapper_workers.contracts.state import ContractState, initial
 from wheeltapper_workers.contracts.table import SeriesTable, series_table
-from wheeltapper_workers.runtime.blocks import TIMESTAMP, to_bytes
-from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.history.known_samples import KnownSamples
+from wheeltapper_workers.runtime.blocks import to_bytes
+from wheeltapper_workers.runtime.fenced import Fenced, FencedWriter
 from wheeltapper_workers.runtime.jetstream import insist
+from wheeltapper_workers.sources.recorded_file import Piece, RecordingError, pieces
 
 WRITER: Final = "backfill"
-BLOCK_ROWS: Final = 50_000
-_COLUMNS: Final = ("time", "asset", "signal", "value")
-
-
-class RecordingError(ValueError):
-    """A file of history cannot be used; the message says what to change."""
+_LOOK_SECONDS: Final = 0.5
+_STORED_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,8 @@ class Backfilled:
     rows: int
     unknown: int
     """Rows of assets or signals that are not configured."""
+    repeated: int
+    """Rows that are stored already; of a line that has data, also those that came twice in the file."""
     last_sequence: dict[Line, int]
     """Stream sequence of the last block of each line."""
 
@@ -52,59 +52,130 @@ async def backfill(
     client: Client,
     collectors: list[CollectorConfig],
     path: Path,
+    known: KnownSamples,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Backfilled:
-    """Write a file of history into the telemetry stream; started again after a crash it goes on where it was.
+    """Write a file of history into the telemetry stream; given again, after a crash or without need, it adds the rest.
 
     Parameters
     ----------
+    known
+        What is stored already.
     progress
         Called with rows done and rows in all.
 
     Raises
     ------
     RecordingError
-        If the file cannot be read, or a line already has live data: history must come before what follows it.
+        If the file cannot be read, what came before it does not get stored, or another file is being written.
     """
-    total, batches = _read(path)
-    table = _table(collectors)
-    state = initial(table, time.time_ns())
-    writers = {line: await _writer(client, line) for line in table.lines}
+    total, parts = pieces(path)
+    filler = _Filler(client, _table(collectors), known)
+    await filler.open()
     done = unknown = 0
-    for number, batch in enumerate(batches, 1):
-        raw = _raw(batch, table)
-        state, sent = await _write(raw, state, table, writers, number)
-        done, unknown = done + len(batch), unknown + len(batch) - sent
-        progress(done, total)
-    return Backfilled(done, unknown, {line: writer.last_sequence for line, writer in writers.items()})
+    for part in parts:
+        sent = await filler.write(part)
+        done, unknown = done + len(part), unknown + len(part) - sent
+        progress(done, max(total, done))
+    progress(done, done)
+    return Backfilled(done, unknown, int(filler.state.duplicates.sum()), filler.last_sequence)
 
 
-async def _write(
-    raw: RawBatch, state: ContractState, table: SeriesTable, writers: dict[Line, FencedWriter], number: int
-) -> tuple[ContractState, int]:
-    state, checked = check(state, raw, table)
-    for line, block in checked.blocks(table):
-        writer = writers[line]
-        if number > int(writer.last_input.partition(":")[0] or 0):
-            await writer.write(to_bytes(block), {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: ""})
-    return state, len(raw)
+class _Filler:
+    """Brings the rows of a file into the stream."""
 
+    def __init__(self, client: Client, table: SeriesTable, known: KnownSamples) -> None:
+        self._client, self._table, self._known = client, table, known
+        self._index = {(s.asset, s.signal): position for position, s in enumerate(table.series)}
+        self._writers: dict[Line, FencedWriter] = {}
+        self._filled: set[Line] = set()
+        """Lines that had data before."""
+        self.state: ContractState = initial(table, time.time_ns())
 
-async def _writer(client: Client, line: Line) -> FencedWriter:
-    own = line.subject(Stage.TELEMETRY, WRITER)
-    info = await insist(
-        lambda: client.jetstream().stream_info(Stage.TELEMETRY.stream, subjects_filter=line.filter(Stage.TELEMETRY)),
-        what="Looking at the telemetry stream",
-    )
-    others = set(info.state.subjects or {}) - {own, line.subject(Stage.TELEMETRY, "tick")}
-    if others:
-        raise RecordingError(
-            f"{line.plant}/{line.asset_class} already has live data, and history has to come before it; "
-            "start from an empty state folder with wheeltapper up --backfill FILE"
+    @property
+    def last_sequence(self) -> dict[Line, int]:
+        """Stream sequence of the last block of each line."""
+        return {line: writer.last_sequence for line, writer in self._writers.items()}
+
+    async def open(self) -> None:
+        """Learn of every line what is in the stream, and wait until it is stored."""
+        for line in self._table.lines:
+            writer = FencedWriter(self._client, Stage.TELEMETRY.stream, line.subject(Stage.TELEMETRY, WRITER))
+            await writer.open()
+            self._writers[line] = writer
+            last = await self._last_block(line)
+            await self._stored(line, last)
+            if last or await asyncio.to_thread(self._known.last_block, line):
+                self._filled.add(line)
+                for series, newest in (await asyncio.to_thread(self._known.newest, line)).items():
+                    if series in self._index:
+                        self.state.newest_ns[self._index[series]] = newest
+
+    async def write(self, part: Piece) -> int:
+        """Write rows; returns how many are of configured series."""
+        raw = self._raw(part)
+        for line in self._filled:
+            await asyncio.to_thread(self._remember, line, raw)
+        self.state, checked = check(self.state, raw, self._table)
+        for line, block in checked.blocks(self._table):
+            writer = self._writers[line]
+            number = int(writer.last_input.partition(":")[0] or 0) + 1
+            try:
+                await writer.write(to_bytes(block), {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: ""})
+            except Fenced as error:
+                raise RecordingError(
+                    "Another backfill is under way; when it has ended, give this file again: what it has brought so "
+                    "far is left out"
+                ) from error
+        return len(raw)
+
+    def _remember(self, line: Line, raw: RawBatch) -> None:
+        """Know those of a line's rows that are stored."""
+        table = self._table
+        own = np.flatnonzero(table.line[raw.series] == table.lines.index(line))
+        series = [table.series[position] for position in raw.series[own].tolist()]
+        assets, signals = [one.asset for one in series], [one.signal for one in series]
+        for block in self._known.at(line, assets, signals, raw.source_time_ns[own]):
+            remember(self.state, block, line, table)
+
+    def _raw(self, part: Piece) -> RawBatch:
+        index = [[self._index.get((asset, signal), -1) for signal in part.signals] for asset in part.assets]
+        lookup = np.array(index, np.int64).reshape(len(part.assets), len(part.signals))
+        series = lookup[part.asset, part.signal]
+        rows = np.flatnonzero(series >= 0)
+        place = {int(row): position for position, row in enumerate(rows)} if part.text else {}
+        text = {place[row]: said for row, said in part.text.items() if row in place}
+        times = part.time_ns[rows]
+        # A row may be there already only where anything is.
+        again = np.isin(self._table.line[series[rows]], [self._table.lines.index(line) for line in self._filled])
+        return raw_batch(series[rows], times, part.value[rows], times, text=text, resent=again)
+
+    async def _last_block(self, line: Line) -> int:
+        """Sequence of the last telemetry block of a line, 0 if there is none."""
+        jetstream = self._client.jetstream()
+        info = await insist(
+            lambda: jetstream.stream_info(Stage.TELEMETRY.stream, subjects_filter=line.filter(Stage.TELEMETRY)),
+            what="Looking at the telemetry stream",
         )
-    writer = FencedWriter(client, Stage.TELEMETRY.stream, own)
-    await writer.open()
-    return writer
+        last = 0
+        for subject in set(info.state.subjects or {}) - {line.subject(Stage.TELEMETRY, "tick")}:
+            try:
+                message = await jetstream.get_last_msg(Stage.TELEMETRY.stream, subject)
+            except NotFoundError:
+                continue
+            last = max(last, message.seq or 0)
+        return last
+
+    async def _stored(self, line: Line, block: int) -> None:
+        """Wait until a block is stored: what is only in the stream would be added a second time."""
+        deadline = time.monotonic() + _STORED_SECONDS
+        while await asyncio.to_thread(self._known.last_block, line) < block:
+            if time.monotonic() > deadline:
+                raise RecordingError(
+                    f"What {line.plant}/{line.asset_class} has sent is not stored yet, so nobody can tell what of the "
+                    "file is new; see that the historian runs, and try again"
+                )
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _table(collectors: list[CollectorConfig]) -> SeriesTable:
@@ -114,39 +185,3 @@ def _table(collectors: list[CollectorConfig]) -> SeriesTable:
         raise RecordingError("No twin has a signal, so there is nothing to fill; bind signals first")
     everything = collectors[0].model_copy(update={"series": series, "max_behind_ns": time.time_ns()})
     return series_table(everything)
-
-
-def _raw(batch: pa.RecordBatch, table: SeriesTable) -> RawBatch:
-    index = {(s.asset, s.signal): position for position, s in enumerate(table.series)}
-    assets, asset = _codes(batch.column("asset"))
-    signals, signal = _codes(batch.column("signal"))
-    lookup = np.array([[index.get((a, s), -1) for s in signals] for a in assets], np.int64).reshape(len(assets), -1)
-    series = lookup[asset, signal]
-    known = series >= 0
-    times = np.asarray(batch.column("time").cast(TIMESTAMP).view(pa.int64()))[known]
-    values = np.asarray(batch.column("value").cast(pa.float64()))[known]
-    return raw_batch(series[known], times, values, times)
-
-
-def _codes(column: pa.Array) -> tuple[list[str], Any]:
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
-
-
-def _read(path: Path) -> tuple[int, Iterator[pa.RecordBatch]]:
-    try:
-        if path.suffix == ".csv":
-            table = pyarrow.csv.read_csv(path)
-            _check_columns(path, table.column_names)
-            return len(table), iter(table.select(_COLUMNS).combine_chunks().to_batches(max_chunksize=BLOCK_ROWS))
-        file = pyarrow.parquet.ParquetFile(path)
-        _check_columns(path, file.schema_arrow.names)
-        return file.metadata.num_rows, file.iter_batches(BLOCK_ROWS, columns=list(_COLUMNS))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RecordingError(f"{path} cannot be read as Parquet or CSV: {error}") from error
-
-
-def _check_columns(path: Path, names: list[str]) -> None:
-    missing = [name for name in _COLUMNS if name not in names]
-    if missing:
-        raise RecordingError(f"{path} has no column {', '.join(missing)}; it needs {', '.join(_COLUMNS)}")
