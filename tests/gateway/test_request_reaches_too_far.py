@@ -23,6 +23,7 @@ def test_commands_that_are_run_are_these():
         "evidence export",
         "evidence holds",
         "export",
+        "gaps",
         "get alerts",
         "get twins",
         "get workers",
