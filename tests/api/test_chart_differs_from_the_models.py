@@ -32,6 +32,9 @@ def test_every_file_of_the_library_is_in_the_chart():
     documents = [document for document in yaml.safe_load_all(library) if document]
     named = {(document["kind"], document["metadata"]["name"]) for document in documents}
     assert named == {(entry.resource.kind, entry.resource.name) for entry in entries()}
+    # The operator that would take its finalizers off goes with the chart, and twins need their classes.
+    kept = {"helm.sh/resource-policy": "keep"}
+    assert all(document["metadata"].get("annotations") == kept for document in documents)
 
 
 def test_schema_of_values_knows_every_value_and_no_other():

@@ -39,7 +39,7 @@ def load_nats(cluster: Cluster) -> None:
 
 def prepare(access: Access, authority: Authority) -> None:
     """Make the namespace, in which no pod may have more than Pod Security's level allows, and the operator's Secret."""
-    levels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -65,6 +65,10 @@ def remove(access: Access, helm: Callable[..., str]) -> None:
     """Remove both charts and what they leave, but the CRDs, which other tests use."""
     for release in (RELEASE, "wheeltapper-crds"):
         helm("uninstall", release, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
+    library = "--namespace=wheeltapper-library"
+    for name in access.try_kubectl("get", "assetclasses", library, "--output=name").stdout.split():
+        # An operator that ran has put its finalizer on it, and takes it off no more.
+        access.kubectl("patch", name, library, "--type=merge", '--patch={"metadata": {"finalizers": null}}')
     access.kubectl("delete", "namespace", NAMESPACE, "wheeltapper-library", "--ignore-not-found", "--timeout=100s")
 
 

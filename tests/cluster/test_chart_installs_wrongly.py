@@ -11,12 +11,14 @@ import yaml
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.installation import CHARTS, NAMESPACE, RELEASE, VALUES, install, load_nats, objects, prepare, remove
+from tests.gateway.conftest import SUBRESOURCES
 from tests.support.plans import tenant_plan
 from wheeltapper_api.kinds import KINDS
 from wheeltapper_backbone.tenant import BackboneError, ensure_streams
 from wheeltapper_operator import names
 from wheeltapper_operator.backbone.accounts import connect, ensure_account
 from wheeltapper_operator.backbone.authority import Authority
+from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, CUSTOM, EVENT, LEASE, POD
 
 CHART = CHARTS / "wheeltapper"
 MIB = 2**20
@@ -186,6 +188,7 @@ def test_chart_and_operator_use_the_same_names(helm):
         ("Service", names.NATS),
         ("Service", names.NATS_PEERS),
         ("ClusterRole", names.GATEWAY_ROLE),
+        ("ClusterRole", names.VIEWER_ROLE),
     } <= made.keys()
     nats = made["StatefulSet", names.NATS]["spec"]
     assert nats["serviceName"] == names.NATS_PEERS
@@ -209,7 +212,9 @@ def test_chart_and_operator_use_the_same_names(helm):
         ("get", f"secrets/{names.KEYS_SECRET}", NAMESPACE, "yes"),
         ("get", "secrets/another", NAMESPACE, "no"),
         ("bind", f"clusterroles/{names.GATEWAY_ROLE}", "", "yes"),
+        ("bind", f"clusterroles/{names.VIEWER_ROLE}", "", "yes"),
         ("bind", "clusterroles/cluster-admin", "", "no"),
+        ("list", "secrets", "northwater", "no"),
         ("create", "clusterroles", "", "no"),
         ("create", "pods", "northwater", "no"),
         ("update", f"leases/{names.OPERATOR}", NAMESPACE, "yes"),
@@ -222,6 +227,30 @@ def test_operator_may_do_what_it_does_and_no_more(system, verb, what, where, may
     subresource = [f"--subresource={sub}"] if sub else []
     scope = [f"--namespace={where}"] if where else []
     assert system.try_kubectl("auth", "can-i", verb, what, account, *scope, *subresource).stdout.strip() == may
+
+
+def test_operator_may_reach_every_sort_of_object_that_it_knows(helm):
+    """A sort that is added to its table needs a rule here, else it fails in a cluster only."""
+    roles = [one for one in rendered(helm) if one["kind"] in {"ClusterRole", "Role"}]
+    rules = [rule for role in roles if role["metadata"]["name"] == names.OPERATOR for rule in role["rules"]]
+
+    def verbs(of):
+        group = of.api_version.rpartition("/")[0]
+        found = (rule for rule in rules if group in rule["apiGroups"] and of.plural in rule["resources"])
+        return {verb for rule in found for verb in rule["verbs"]}
+
+    for of in CUSTOM:
+        assert verbs(of) == {"get", "list", "watch", "patch"}
+    for of in CHILDREN:
+        assert verbs(of) >= {"create", "patch", "delete"} | (set() if of.kind == "Secret" else {"list"}), of
+    assert verbs(CLUSTER_BINDING) == {"create", "patch", "delete"}
+    assert (verbs(POD), verbs(EVENT), verbs(LEASE)) == ({"list"}, {"create"}, {"create", "get", "update"})
+
+
+def test_viewer_sees_what_a_gateway_shows_but_the_audit_log(helm):
+    (viewer,) = (one for one in rendered(helm) if one["metadata"]["name"] == names.VIEWER_ROLE)
+    (rule,) = viewer["rules"]
+    assert {resource.removeprefix("assettwins/") for resource in rule["resources"]} == set(SUBRESOURCES) - {"audit"}
 
 
 def test_library_is_there_for_everybody(system):
@@ -262,7 +291,7 @@ def test_three_servers_form_a_backbone_and_removal_leaves_what_is_kept(system, h
         system.kubectl("get", "secret", names.KEYS_SECRET, f"--namespace={NAMESPACE}", "--output=json")
     )["data"]
     assert base64.b64decode(secret["root"]) == authority.root
-    system.kubectl("get", "namespace", "wheeltapper-library")
+    assert len(objects(system, "assetclasses,failuremodels", "--namespace=wheeltapper-library")) == 33
     system.kubectl("delete", "tenantpolicy", "kept")
     # Installed again over what was left, with three.
     install(helm, "--set=backbone.replicas=3")

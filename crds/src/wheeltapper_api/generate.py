@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from wheeltapper_api import field_examples, library_pages, library_versions
-from wheeltapper_api.fields import GROUP
+from wheeltapper_api.fields import GROUP, LIBRARY_NAMESPACE
 from wheeltapper_api.json_schema import all_kinds_schema, kind_schema, schema_text
 from wheeltapper_api.kinds import KINDS
 from wheeltapper_api.library import class_of, entries
@@ -97,8 +97,14 @@ def chart_files(root: Path) -> dict[Path, str]:
     library = root / "charts" / "wheeltapper" / "library"
     for entry in entries():
         path = library / f"{class_of(entry.resource)}.yaml"
-        wanted[path] = wanted.get(path, _LIBRARY_HEADER) + f"---\n# {entry.path}\n{entry.text}"
+        wanted[path] = wanted.get(path, _LIBRARY_HEADER) + f"---\n# {entry.path}\n{_kept(entry.text)}"
     return wanted
+
+
+def _kept(text: str) -> str:
+    """An object of the library that stays when the chart goes: twins are of it, and the operator holds it for them."""
+    metadata = f"namespace: {LIBRARY_NAMESPACE}}}"
+    return text.replace(metadata, f"{metadata[:-1]}, annotations: {{helm.sh/resource-policy: keep}}}}", 1)
 
 
 def _template(document: dict[str, Any]) -> str:
