@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -135,3 +136,10 @@ async def batches(source: Source) -> AsyncIterator[RawBatch]:
     async for delivery in source.deliveries():
         yield delivery.batch
         delivery.done()
+
+
+def without_secret(secret: Path | None) -> str:
+    """What to add to the reason of a failed connection whose Secret is named and not there; empty if it is."""
+    if secret is None or (secret.is_dir() and any(secret.iterdir())):
+        return ""
+    return f" The secret {secret.name} is not there, or empty: create it."

@@ -32,7 +32,7 @@ from wheeltapper_api.config import CollectorConfig, SeriesConfig
 from wheeltapper_workers.contracts.problems import SeriesProblem
 from wheeltapper_workers.contracts.raw import raw_batch
 from wheeltapper_workers.sources import mqtt_words as words
-from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept
+from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept, without_secret
 from wheeltapper_workers.sources.jobs import ended
 from wheeltapper_workers.sources.mqtt_items import Items, Message
 
@@ -191,7 +191,7 @@ class MqttSource:
                 attempt = 0 if time.monotonic() - since > _SHORT_S else attempt
                 why = words.lost(self._config, self._ended, again=attempt >= _MOST_SHORT)
             except (OSError, ValueError, TimeoutError, words.RefusedError) as error:
-                why = words.cannot_connect(error, self._config)
+                why = words.cannot_connect(error, self._config) + without_secret(self._secret)
             finally:
                 self._leave(client)
             self._state = ConnectionState(False, self._now(), why, self._state.connects)

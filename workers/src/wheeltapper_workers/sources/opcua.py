@@ -35,7 +35,7 @@ from asyncua.ua.uaerrors import (
 from wheeltapper_api.config import CollectorConfig, SeriesConfig
 from wheeltapper_workers.contracts.problems import SeriesProblem
 from wheeltapper_workers.sources import opcua_words as words
-from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept
+from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History, Kept, without_secret
 from wheeltapper_workers.sources.jobs import ended, until_one_fails
 from wheeltapper_workers.sources.opcua_decode import MalformedError, Publication
 from wheeltapper_workers.sources.opcua_history import read_history
@@ -276,6 +276,7 @@ class OpcUaSource:
             log.warning(message)
         else:
             message = words.cannot_connect(error, config.endpoint, config.name, config.plant)
+            message += without_secret(self._security.secret)
             if message != self._state.message:
                 log.warning(message)
             self._state = ConnectionState(False, self._state.since_ns, message, self._state.connects)
