@@ -43,7 +43,7 @@ bench: $(INSTALLED) ## The benchmarks, one JSON line each, and docs/performance.
 chaos: $(INSTALLED) ## Kill and stop the line at random, 200 times; it has to be exact (options: SEED=7 ARGS="--kills 20 --runs 1")
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(ARGS)
 
-generate: $(INSTALLED) ## Write anew what is made from the code: CRDs, schemas, pages of the library and of the metrics
+generate: $(INSTALLED) ## Write anew what is made from the code: CRDs, schemas, pages of kinds, library and metrics
 	$(BIN)/python -m wheeltapper_api.generate
 	$(BIN)/python -m wheeltapper_workers.runtime.metrics_page
 

@@ -244,6 +244,10 @@ WORDS: Final[dict[str, dict[str, str]]] = {
 
 
 VALUES: Final[dict[str, dict[str, str]]] = {
+    "TenantPolicy.spec.deletionPolicy": {
+        "retain": "It stays, for a policy of the same name to go on with.",
+        "delete": "It goes, and the namespace, if the operator made it. Tables in an object store stay.",
+    },
     "SignalStatistic": {
         "instant": "The value at its time, as sampled.",
         "mean": "Mean since the sample before.",

@@ -1,4 +1,4 @@
-"""Write CRDs, editors' schemas, the library's pages and parts of the charts: ``python -m wheeltapper_api.generate``.
+"""Write CRDs, editors' schemas, reference pages and parts of the charts: ``python -m wheeltapper_api.generate``.
 
 With ``--check`` it only says whether they are right.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from wheeltapper_api import field_examples, library_pages, library_versions
+from wheeltapper_api import field_examples, kind_pages, library_pages, library_versions
 from wheeltapper_api.fields import GROUP, LIBRARY_NAMESPACE
 from wheeltapper_api.json_schema import all_kinds_schema, kind_schema, schema_text
 from wheeltapper_api.kinds import KINDS
@@ -25,6 +25,7 @@ HEADER: Final = "# Generated from the models in crds/src by `make generate`; cha
 
 _LIBRARY_HEADER: Final = "# Copied from crds/src/wheeltapper_api/library by `make generate`; change that, not this.\n"
 _EXAMPLES: Final = FOLDER / "examples" / "valid"
+_STATION: Final = FOLDER.parent / kind_pages.FOLDER
 _SNIPPETS: Final = f"src/wheeltapper_api/{field_examples.FILE}"
 
 
@@ -84,6 +85,17 @@ def library_files(root: Path) -> tuple[dict[Path, str], list[str]]:
     return wanted, library_versions.refused(before, entries())
 
 
+def kind_page_files(root: Path) -> dict[Path, str]:
+    """Text of the kinds' pages by path.
+
+    Parameters
+    ----------
+    root
+        Folder of the project.
+    """
+    return {root / "docs" / "kinds" / name: text for name, text in kind_pages.pages(_STATION).items()}
+
+
 def chart_files(root: Path) -> dict[Path, str]:
     """Text of the charts' generated files by path: the CRDs as templates, and the library.
 
@@ -117,7 +129,7 @@ def _elsewhere(*, check: bool) -> int:
     """Write what is not below ``crds``; 1 if a version is refused, or a file differs and is only to be checked."""
     root = FOLDER.parent
     wanted, refused = library_files(root)
-    wanted |= chart_files(root)
+    wanted |= chart_files(root) | kind_page_files(root)
     folders = {path.parent for path in wanted if path.suffix}  # CHECKSUMS stands among files that are written by hand
     there = {*wanted, *(path for folder in folders for path in folder.glob("*.*"))}
     wrong = [p for p in sorted(there) if not p.exists() or p.read_text(encoding="utf-8") != wanted.get(p)]

@@ -9,6 +9,7 @@ from wheeltapper_api.kinds import AssetClass, FailureModel
 from wheeltapper_api.kinds.assetclass import Contract, Feature, Mode, ModeCondition, Signal, Spectrum
 from wheeltapper_api.kinds.failuremodel import Action, Combine, Direction, FailureModelSpec
 from wheeltapper_api.library import Entry, class_of
+from wheeltapper_api.markdown import table
 
 HEADER: Final = "<!-- Generated from the library's YAML by `make generate`; change that, not this. -->\n\n"
 _WAY: Final = {Direction.UP: "rises", Direction.DOWN: "falls", Direction.EITHER: "rises or falls"}
@@ -66,11 +67,12 @@ def index(classes: dict[str, AssetClass], models: dict[str, list[FailureModel]])
             "",
             "`wheeltapper library` lists them; `wheeltapper library show fan` prints the YAML, to copy and change.",
             "",
-            *_table(("class", "name", "version", "signals", "failures it is watched for"), rows),
+            *table(("class", "name", "version", "signals", "failures it is watched for"), rows),
             "",
             "An own class or failure model with the same name, in the tenant's namespace, comes before the library's.",
             "`library.failureModels` of a `TenantPolicy` lists the models a tenant takes; left out, it takes all.",
-            "[Add a class](../guides/add-a-class.md) tells how to write one.",
+            "[Add a class](../guides/add-a-class.md) tells how to write one; all their fields are in",
+            "[the kinds](../kinds/README.md).",
             "",
         ]
     )
@@ -88,7 +90,7 @@ def page(asset_class: AssetClass, models: Sequence[FailureModel]) -> str:
         *([spec.description, ""] if spec.description else []),
         "## Signals",
         "",
-        *_table(
+        *table(
             ("signal", "meaning", "kind", "measures", "unit", "comes every", "stale after", "range"),
             [_signal(signal) for signal in spec.signals],
         ),
@@ -99,13 +101,13 @@ def page(asset_class: AssetClass, models: Sequence[FailureModel]) -> str:
         "",
         "The first mode that holds is the one the machine is in.",
         "",
-        *_table(("mode", "holds when", "load bands"), [_mode(mode) for mode in spec.modes]),
+        *table(("mode", "holds when", "load bands"), [_mode(mode) for mode in spec.modes]),
         "",
         "## Features",
         "",
         f"A row every {spec.pipeline.every}, of samples that are at most {spec.pipeline.lateness} out of order.",
         "",
-        *_table(("feature", "meaning", "made of", "window"), [_feature(feature) for feature in spec.pipeline.features]),
+        *table(("feature", "meaning", "made of", "window"), [_feature(feature) for feature in spec.pipeline.features]),
         "",
         "## Failure models",
         "",
@@ -120,11 +122,6 @@ def page(asset_class: AssetClass, models: Sequence[FailureModel]) -> str:
 
 def _titles(models: dict[str, list[FailureModel]], name: str) -> str:
     return ", ".join(f"[{m.spec.failure_mode.title.lower()}]({name}.md#{m.name})" for m in models.get(name, []))
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    cells = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
 
 
 def _signal(signal: Signal) -> tuple[str, ...]:
@@ -215,7 +212,7 @@ def _model(model: FailureModel, asset_class: AssetClass) -> Iterator[str]:
         "",
     )
     yield from (f"**How it is seen.** {_seen(spec, asset_class)}", "")
-    yield from _table(
+    yield from table(
         ("severity", "score above", "for"), [(band.name, f"{band.above:g}", band.hold) for band in spec.severity]
     )
     yield from ("", f"An alert ends when the score is below {spec.clear.below:g} for {spec.clear.hold}.", "")
