@@ -13,6 +13,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.containers import ROOT
 from tests.cluster.installation import NAMESPACE, NATS_IMAGE, install, load_nats
 from tests.cluster.storage import offer_volumes
+from tests.support.explained import unexplained
 from tests.support.waiting import wait
 from wheeltapper_api.kinds import KINDS
 from wheeltapper_api.kinds.meta import Status
@@ -125,8 +126,9 @@ def condition(obj: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def check_status(obj: dict[str, Any]) -> None:
-    """A status, once there is one, keeps the rules."""
+    """A status, once there is one, keeps the rules, and a page explains it."""
     if obj["kind"] in KINDS and obj.get("status"):
         known = {name: obj["status"][name] for name in ("conditions", "observedGeneration") if name in obj["status"]}
-        broken = list(broken_rules(Status.model_validate(known), obj["metadata"]["generation"]))
+        status = Status.model_validate(known)
+        broken = [*broken_rules(status, obj["metadata"]["generation"]), *unexplained(obj["kind"], status.conditions)]
         assert not broken, f"{obj['kind']} {obj['metadata']['name']}: {broken} in {obj['status']}"
