@@ -12,7 +12,7 @@ from wheeltapper_operator.inventory import Seen
 from wheeltapper_operator.objects import Key
 from wheeltapper_operator.reconcile.deletion import finalizers, users
 from wheeltapper_operator.reconcile.statuses import Said, accepted, first_verdict
-from wheeltapper_operator.reconcile.tenancy import tenants
+from wheeltapper_operator.reconcile.tenancy import age, tenants
 from wheeltapper_operator.tenant import World, merge
 
 
@@ -43,7 +43,9 @@ def _is_tenants(seen: Seen, owned: dict[str, str]) -> bool:
 def _said(world: World, rest: list[Seen], twins: list[Seen]) -> Iterator[tuple[Seen, Said]]:
     of = {id(seen.resource): seen for seen in rest}
     findings: dict[Key, list[Any]] = {}
-    for finding in check([seen.resource for seen in world.inventory.custom() if seen.resource is not None]):
+    # The oldest first: of two policies that claim a namespace the check finds fault with the later one.
+    everything = sorted(world.inventory.custom(), key=age)
+    for finding in check([seen.resource for seen in everything if seen.resource is not None]):
         seen = of.get(id(finding.resource))
         if seen is not None:
             findings.setdefault(seen.key, []).append(finding)

@@ -51,13 +51,14 @@ def namespace_of(policy: Seen) -> str:
 def tenants(inventory: Inventory) -> dict[str, str]:
     """Name of the tenant of each namespace; of two that claim one it is the older's."""
     found: dict[str, str] = {}
-    for policy in sorted(inventory.of(TenantPolicy.__name__), key=_age):
+    for policy in sorted(inventory.of(TenantPolicy.__name__), key=age):
         found.setdefault(namespace_of(policy), policy.key.name)
     return found
 
 
-def _age(policy: Seen) -> tuple[str, str]:
-    return str(policy.raw["metadata"].get("creationTimestamp", "")), policy.key.name
+def age(seen: Seen) -> tuple[str, str]:
+    """Sorts objects by the time at which they were made, the oldest first."""
+    return str(seen.raw["metadata"].get("creationTimestamp", "")), seen.key.name
 
 
 def view(inventory: Inventory, tenant: str) -> View | None:
