@@ -102,6 +102,14 @@ def test_a_quota_that_blocks_a_worker_is_named(tenant):
     tenant.wait(lambda: tenant.ready(TENANT), 120, "ready twins", TENANT)
 
 
+def test_less_storage_does_not_stop_a_tenant(tenant):
+    """A volume never shrinks; the streams do, and everything goes on."""
+    patch = json.dumps({"spec": {"limits": {"storage": "10Gi"}}})
+    tenant.cluster.kubectl("patch", "tenantpolicy", TENANT, "--type=merge", f"--patch={patch}")
+    edit_a_twin(tenant, "C")
+    tenant.wait(lambda: is_ready(tenant.objects("tenantpolicies")[TENANT]), 60, "the tenant", TENANT)
+
+
 def test_a_missing_secret_keeps_nobody_else_from_working(tenant):
     assert "hall-2-broker" not in tenant.objects("secrets", IN_TENANT)
     assert all(is_ready(twin) for twin in tenant.twins(TENANT).values())

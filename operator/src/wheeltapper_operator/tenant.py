@@ -24,7 +24,7 @@ from wheeltapper_operator.backbone.authority import Authority
 from wheeltapper_operator.backbone.connection import TenantBackbone, storage_bytes
 from wheeltapper_operator.build import gateway
 from wheeltapper_operator.build import namespace as namespaces
-from wheeltapper_operator.build.claims import TABLES
+from wheeltapper_operator.build.claims import CLAIM, TABLES
 from wheeltapper_operator.build.gateway_certificate import certificate
 from wheeltapper_operator.build.secret import backbone_secret
 from wheeltapper_operator.compile import Compiler
@@ -193,7 +193,7 @@ class Tenant:
         desired = [*self._secured(plan), *bound(plan.manifests, symbols(settings))]
         await self._list_present(plan.namespace)
         self._forget_edited(plan.namespace)
-        kept = {key for key in self._applied.present if key.kind == "PersistentVolumeClaim" and key.name == TABLES}
+        kept = {key for key in self._applied.present if key.kind == CLAIM and key.name == TABLES}
         todo = changes(desired, self._applied.digests, self._applied.present, kept)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] != "Deployment"])
         await backbone.ensure(plan, settings.backbone_replicas)
@@ -257,7 +257,14 @@ class Tenant:
             key, new = key_of(obj), digest(obj)
             if self._applied.digests.get(key) == new:
                 continue
-            made = await self._world.api.apply(obj)
+            try:
+                made = await self._world.api.apply(obj)
+            except RefusedError as error:
+                if key.kind != CLAIM or key not in self._applied.present:
+                    raise
+                # A volume never shrinks, and not every one grows; what is on it is more important than its size.
+                log.warning("%s: %s stays as it is: %s", self.name, key, error)
+                made = dict(obj)
             self._applied.digests[key] = new
             self._applied.present.add(key)
             if key.kind == "Deployment":
@@ -281,7 +288,7 @@ class Tenant:
             await self._list_present(seen.namespace)
             ours = (backbone_secret(*own, ""), gateway.certificate_secret(*own, "", ""))
             self._applied.present.update(key_of(secret) for secret in ours)
-            keep = set() if deletes else {k for k in self._applied.present if k.kind == "PersistentVolumeClaim"}
+            keep = set() if deletes else {k for k in self._applied.present if k.kind == CLAIM}
             for key in changes((), {}, self._applied.present, keep).delete:
                 await self._delete(key)
             await api.delete(Key(CLUSTER_BINDING.kind, "", gateway.binding_name(seen.namespace)))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from wheeltapper_api.plan import SYMBOL_STORAGE_CLASS
 from wheeltapper_operator.build.labels import metadata
 
+CLAIM: Final = "PersistentVolumeClaim"
 TABLES: Final = "tables"
 """Claim with a tenant's tables."""
 _STATE_SIZE: Final = "1Gi"
@@ -30,7 +31,7 @@ def tables_claim(tenant: str, namespace: str, size: str) -> dict[str, Any]:
 def _claim(name: str, tenant: str, namespace: str, size: str, worker: str = "") -> dict[str, Any]:
     return {
         "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
+        "kind": CLAIM,
         "metadata": metadata(name, tenant, namespace, worker),
         "spec": {
             "accessModes": ["ReadWriteOnce"],
