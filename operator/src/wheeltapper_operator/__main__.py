@@ -45,6 +45,8 @@ def main() -> int:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         asyncio.run(run(settings))
+    except asyncio.CancelledError:
+        return 0  # told to stop
     except UnreachableError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person who looks why
         return 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from typing import Any, Final, cast
 
-import kopf
 from aiohttp import web
 
 from wheeltapper_api.fields import API_VERSION
@@ -52,16 +52,10 @@ class Operator:
         await self._patiently(lambda: sweep(self._api, self._inventory))
         self._knows = True
         log.info("Knows %d objects", len(self._inventory))
-        watching = kopf.operator(
-            registry=watch.registry(self._inventory),
-            settings=watch.settings(),
-            # Else it asks who the user is, and in a pod that has no name.
-            identity=cast("Any", self._settings.identity),
-            clusterwide=True,
-            standalone=True,
-        )
-        tasks = [
-            asyncio.create_task(watching, name="watch"),
+        watching = watch.Watching(self._inventory, self._settings.identity, asyncio.get_running_loop())
+        watching.start()
+        tasks: list[asyncio.Future[None]] = [
+            watching.ended,
             asyncio.create_task(self._leader.run(), name="leader"),
             asyncio.create_task(keep_sweeping(self._api, self._inventory), name="sweep"),
             asyncio.create_task(self._lead(), name="lead"),
@@ -71,6 +65,7 @@ class Operator:
             for task in done:
                 task.result()
         finally:
+            watching.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -192,6 +187,9 @@ async def serve_probes(operator: Operator, port: int) -> web.AppRunner:
 
 async def run(settings: Settings) -> None:
     """Run one replica until it is told to stop."""
+    work = cast("asyncio.Task[None]", asyncio.current_task())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     api = await Api.connect(settings.kubeconfig)
     operator = Operator(settings, api)
     probes = await serve_probes(operator, settings.probes_port)

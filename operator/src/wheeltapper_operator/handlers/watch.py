@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 
@@ -26,32 +29,81 @@ class _Patiently:
             yield _BACKOFFS_S[-1]
 
 
-def registry(inventory: Inventory) -> kopf.OperatorRegistry:
-    """Handlers of the five kinds, and of what is watched of the objects that the operator makes.
+class Watching(threading.Thread):
+    """Kopf in a thread and event loop of its own.
 
-    They are the low-level ones: no annotation, no finalizer and no state of Kopf's is written anywhere.
+    It takes every task of its loop for its own, ends them when it ends, and listens to the process's signals where it
+    may; here all that is left to it are the watches.
+
+    Parameters
+    ----------
+    inventory
+        Used only in ``loop``, in which this is made.
     """
-    found = kopf.OperatorRegistry()
 
-    async def see(event: kopf.RawEvent, **_: Any) -> None:
-        raw = event["object"]
-        if event["type"] == "DELETED":
-            inventory.forget(key_of(raw), raw["metadata"]["uid"])
+    def __init__(self, inventory: Inventory, identity: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._inventory, self._identity, self._loop = inventory, identity, loop
+        self._stop = threading.Event()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        """Done when no more is heard; with what was the matter."""
+
+    def run(self) -> None:
+        """Watch until told to stop."""
+        problem: Exception | None = None
+        try:
+            kopf.run(
+                registry=self._registry(),
+                settings=_settings(),
+                identity=cast("Any", self._identity),  # else it asks who the user is, and in a pod that has no name
+                clusterwide=True,
+                standalone=True,
+                stop_flag=self._stop,
+            )
+        except Exception as error:  # noqa: BLE001 - told to whoever waits
+            problem = error
+        with contextlib.suppress(RuntimeError):  # the process is at its end
+            self._loop.call_soon_threadsafe(self._end, problem)
+
+    def stop(self) -> None:
+        """Tell it to stop; nobody has to wait for it."""
+        self._stop.set()
+
+    def _end(self, problem: Exception | None) -> None:
+        if self.ended.done():
+            return
+        if problem is None:
+            self.ended.set_result(None)
         else:
-            inventory.see(raw)
+            self.ended.set_exception(problem)
 
-    for watched in (*CUSTOM, NAMESPACE, _DEPLOYMENT):
-        *group, version = watched.api_version.split("/")
-        kopf.on.event("".join(group), version, watched.plural, registry=found)(see)
-    kopf.on.login(registry=found)(_login)
-    return found
+    def _registry(self) -> kopf.OperatorRegistry:
+        """Handlers of the five kinds, and of what is watched of the objects that the operator makes.
+
+        They are the low-level ones: no annotation, no finalizer and no state of Kopf's is written anywhere.
+        """
+        found = kopf.OperatorRegistry()
+        inventory, tell = self._inventory, self._loop.call_soon_threadsafe
+
+        async def see(event: kopf.RawEvent, **_: Any) -> None:
+            raw = event["object"]
+            if event["type"] == "DELETED":
+                tell(inventory.forget, key_of(raw), raw["metadata"]["uid"])
+            else:
+                tell(inventory.see, raw)
+
+        for watched in (*CUSTOM, NAMESPACE, _DEPLOYMENT):
+            *group, version = watched.api_version.split("/")
+            kopf.on.event("".join(group), version, watched.plural, registry=found)(see)
+        kopf.on.login(registry=found)(_login)
+        return found
 
 
 def _login(**kwargs: Any) -> Any:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-def settings() -> kopf.OperatorSettings:
+def _settings() -> kopf.OperatorSettings:
     """Settings of Kopf: it only watches. A watch that has fallen silent is begun again after 70 s, its default."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
