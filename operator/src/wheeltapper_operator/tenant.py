@@ -7,6 +7,7 @@ and :mod:`wheeltapper_operator.status`; here they are given what they need, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import time
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 DEBOUNCE_S: Final = 0.05
 """Objects that are applied together are looked at together."""
+REPORTS_S: Final = 0.2
+"""Reports of workers that come together are told together."""
 LOOK_S: Final = 1.0
 RESYNC_S: Final = 300.0
 """Everything is applied again now and then: what nobody watches may have been changed by hand."""
@@ -80,7 +83,8 @@ class Tenant:
 
     def __init__(self, name: str, world: World) -> None:
         self.name, self._world = name, world
-        self._changed = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._due = True
         self._compiler = Compiler()
         self._generations = Generations()
         self._applied = _Applied()
@@ -94,45 +98,56 @@ class Tenant:
 
     def changed(self) -> None:
         """Something of the tenant's is not as it was."""
-        self._changed.set()
+        self._due = True
+        self._woken.set()
 
     async def run(self) -> None:
         """Work until the tenant is gone."""
         failures = 0
-        self._changed.set()
         try:
             while True:
-                due = await self._wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] if failures else RESYNC_S)
+                await self._wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] if failures else RESYNC_S)
                 try:
-                    if due and await self._reconcile():
+                    if await self._reconcile():
                         return
-                    failures = 0 if due else failures
-                except (RefusedError, UnreachableError, BackboneError) as error:
+                    failures = 0
+                except Exception as error:  # noqa: BLE001 - what is wrong with one tenant is not the end of all others
                     failures += 1
-                    self._hindrance = _hindrance(error)
-                    log.warning("%s: %s", self.name, error)
+                    self._hindrance = self._failed(error)
                 await self._tell()
         finally:
             if self._backbone is not None:
                 await self._backbone.close()
 
-    async def _wait(self, at_most_s: float) -> bool:
-        """Whether there is something to do: a change, or time for another look at everything."""
+    async def _wait(self, at_most_s: float) -> None:
+        """Until there is something to do, or it is time for another look at everything; statuses are told meanwhile."""
         deadline = time.monotonic() + at_most_s
-        while True:
+        while not self._due:
             self.went_round = time.monotonic()
             left = deadline - self.went_round
             if left <= 0:
-                self._applied = _Applied()
-                return True
-            try:
-                await asyncio.wait_for(self._changed.wait(), min(LOOK_S, left))
-            except TimeoutError:
+                if at_most_s >= RESYNC_S:
+                    self._applied = _Applied()
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), min(LOOK_S, left))
+            await asyncio.sleep(DEBOUNCE_S if self._due else REPORTS_S)
+            self._woken.clear()
+            if not self._due:
                 await self._tell()
-                continue
-            await asyncio.sleep(DEBOUNCE_S)
-            self._changed.clear()
-            return True
+        self._due = False
+
+    def _failed(self, error: Exception) -> Verdict:
+        match error:
+            case RefusedError():
+                found = Verdict("waiting", REFUSED, f"The cluster refuses: {error}")
+            case UnreachableError() | BackboneError():
+                found = Verdict("waiting", BACKBONE_AWAY, str(error))
+            case _:
+                log.error("%s: a mistake of the operator's own", self.name, exc_info=error)
+                return Verdict("waiting", REFUSED, f"The operator fails: {type(error).__name__}. See its log.")
+        log.warning("%s: %s", self.name, error)
+        return found
 
     async def _reconcile(self) -> bool:
         """One round; whether the tenant is gone for good."""
@@ -228,11 +243,7 @@ class Tenant:
 
     def _connection(self) -> TenantBackbone:
         creds = self._world.authority.user(self.name, "operator")
-        return TenantBackbone(self._world.settings.backbone_url, creds, self.changed_backbone)
-
-    def changed_backbone(self) -> None:
-        """The connection is a new one: what it holds has to be looked at again."""
-        self._changed.set()
+        return TenantBackbone(self._world.settings.backbone_url, creds, self._woken.set, self.changed)
 
     async def _list_present(self, namespace: str) -> None:
         """Once, and then now and then: what of ours is there, whoever has made or left it."""
@@ -313,18 +324,18 @@ class Tenant:
             await client.close()
 
     async def _tell(self) -> None:
-        """Write the statuses that are due."""
+        """Write the statuses that are due; what cannot be written now is due again the next time."""
         seen = view(self._world.inventory, self.name)
         if seen is None:
             return
         try:
             await self._look_for_trouble(seen)
+            reports = self._backbone.reports if self._backbone is not None else {}
+            workers = Workers(self._generations, reports, self._troubles, time.time_ns())
+            now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            await self._world.statuses.write(of_tenant(seen, self._findings, workers, self._hindrance), now)
         except (RefusedError, UnreachableError) as error:
-            log.warning("%s: the pods cannot be looked at: %s", self.name, error)
-        reports = self._backbone.reports if self._backbone is not None else {}
-        workers = Workers(self._generations, reports, self._troubles, time.time_ns())
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        await self._world.statuses.write(of_tenant(seen, self._findings, workers, self._hindrance), now)
+            log.warning("%s: the status cannot be written: %s", self.name, error)
 
     async def _look_for_trouble(self, seen: View) -> None:
         """Pods are looked at only where a worker is not up."""
@@ -350,12 +361,6 @@ def _by_object(seen: View) -> Findings:
         if one is not None:
             found.setdefault(one.key, []).append(finding)
     return found
-
-
-def _hindrance(error: Exception) -> Verdict:
-    if isinstance(error, RefusedError):
-        return Verdict("waiting", REFUSED, f"The cluster refuses: {error}")
-    return Verdict("waiting", BACKBONE_AWAY, str(error))
 
 
 async def merge(api: Api, key: Key, patch: Mapping[str, Any]) -> None:

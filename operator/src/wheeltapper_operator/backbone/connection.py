@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _CONNECT_S: Final = 5
 _RECONNECT_S: Final = 1
+_ATTEMPTS: Final = 3
 _STATUS: Final = f"$KV.{STATUS_BUCKET}."
 
 
@@ -40,10 +41,13 @@ class TenantBackbone:
     ----------
     on_report
         Called whenever a worker has told something.
+    on_change
+        Called when a connection that was lost is there again, or given up.
     """
 
-    def __init__(self, url: str, creds: str, on_report: Callable[[], None]) -> None:
-        self._url, self._creds, self._on_report = url, creds, on_report
+    def __init__(self, url: str, creds: str, on_report: Callable[[], None], on_change: Callable[[], None]) -> None:
+        self._url, self._creds = url, creds
+        self._on_report, self._on_change = on_report, on_change
         self._client: Client | None = None
         self._streams: object = None
         self._given: dict[str, str] = {}
@@ -97,16 +101,17 @@ class TenantBackbone:
     async def _connected(self) -> Client:
         if self._client is not None and not self._client.is_closed:
             return self._client
-        client = Client()
+        self._client, client = None, Client()
         try:
             await client.connect(
                 self._url,
                 name="wheeltapper-operator",
                 connect_timeout=_CONNECT_S,
                 reconnect_time_wait=_RECONNECT_S,
-                max_reconnect_attempts=-1 if self._streams else 1,
+                max_reconnect_attempts=_ATTEMPTS,
                 error_cb=_note,
-                reconnected_cb=self._reconnected,
+                reconnected_cb=self._changed,
+                closed_cb=self._changed,
                 **creds_options(lambda: self._creds),
             )
             await client.subscribe(f"{_STATUS}>", cb=self._take)
@@ -120,9 +125,11 @@ class TenantBackbone:
         self._client = client
         return client
 
-    async def _reconnected(self) -> None:
-        self.look_again()
-        self._on_report()
+    async def _changed(self) -> None:
+        """The connection is there again, or given up: what it holds has to be looked at, over a new one if need be."""
+        if self._client is not None:  # else it is our own end, or was never there
+            self.look_again()
+            self._on_change()
 
     async def _take(self, message: Msg) -> None:
         """Status documents are read as they pass: one comes every second from each worker."""
