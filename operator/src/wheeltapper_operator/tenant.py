@@ -175,6 +175,7 @@ class Tenant:
             made = namespaces.namespace(seen.tenant, seen.namespace)
             made["metadata"]["annotations"] = {CREATED: seen.tenant}
             await self._world.api.create(made)
+            self._applied = _Applied()  # what was in it before went with it
             return None
         metadata = found["metadata"]
         owner = metadata.get("labels", {}).get(TENANT_LABEL)
