@@ -52,7 +52,7 @@ def test_nothing_is_missing(extra, monkeypatch, capsys):
     ("extra", "absent"),
     [
         ("operator", {"onnxruntime", "numpy", "asyncua", "pytest"}),
-        ("workers", {"kopf", "kubernetes", "click", "pytest"}),
+        ("workers", {"kopf", "kubernetes", "pytest"}),
         ("edge", {"kopf", "kubernetes", "onnxruntime", "pytest"}),
     ],
 )
