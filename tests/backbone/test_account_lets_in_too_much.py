@@ -114,6 +114,17 @@ async def test_new_limits_close_no_client(backbone):
     assert (await client.jetstream().account_info()).limits.max_storage == 9 * MIB
 
 
+async def test_less_storage_is_taken_from_the_streams_before_the_account(backbone):
+    client = await backbone.tenant("north", 8 * MIB)
+    await ensure_streams(client, tenant_plan(max_bytes=6 * MIB).streams, [])
+    system, smaller = await backbone.system(), tenant_plan(max_bytes=3 * MIB).streams
+    assert not await ensure_account(system, backbone.authority, "north", 4 * MIB, grow_only=True)
+    await ensure_streams(client, smaller, [])
+    assert await ensure_account(system, backbone.authority, "north", 4 * MIB)
+    await ensure_streams(client, smaller, [])
+    assert (await client.jetstream().account_info()).limits.max_storage == 4 * MIB
+
+
 async def test_reader_of_a_worker_works_within_the_limits(backbone, tmp_path):
     """Its consumers are in memory, of which an account has none."""
     client = await backbone.tenant("north")

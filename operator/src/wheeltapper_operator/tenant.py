@@ -204,7 +204,8 @@ class Tenant:
     async def _apply(self, plan: TenantPlan) -> None:
         """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
         settings = self._world.settings
-        await self._account(storage_bytes(plan, settings.backbone_replicas))
+        size = storage_bytes(plan, settings.backbone_replicas)
+        await self._account(size, grow_only=True)
         backbone = self._backbone = self._backbone or self._connection()
         desired = [*self._secured(plan), *bound(plan.manifests, symbols(settings))]
         await self._list_present(plan.namespace)
@@ -213,6 +214,7 @@ class Tenant:
         todo = changes(desired, self._applied.digests, self._applied.present, kept)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] != "Deployment"])
         await backbone.ensure(plan, settings.backbone_replicas)
+        await self._account(size)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] == "Deployment"])
         for key in todo.delete:
             await self._delete(key)
@@ -230,17 +232,18 @@ class Tenant:
         store = next((config.worker for config in plan.configs if config.store is not None), None)
         return [*found, gateway.service(*own, store, pair.certificate)] if store else found
 
-    async def _account(self, size_bytes: int) -> None:
-        if size_bytes == self._storage:
+    async def _account(self, size_bytes: int, *, grow_only: bool = False) -> None:
+        if size_bytes == self._storage or (grow_only and self._storage is not None and size_bytes < self._storage):
             return
         world = self._world
         client = await connect(world.settings.backbone_url, world.authority.system_user())
         try:
-            if await ensure_account(client, world.authority, self.name, size_bytes):
+            if await ensure_account(client, world.authority, self.name, size_bytes, grow_only=grow_only):
                 log.info("%s: the account has %d bytes", self.name, size_bytes)
         finally:
             await client.close()
-        self._storage = size_bytes
+        if not grow_only:
+            self._storage = size_bytes
 
     def _connection(self) -> TenantBackbone:
         creds = self._world.authority.user(self.name, "operator")

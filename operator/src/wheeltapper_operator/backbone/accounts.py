@@ -52,8 +52,13 @@ async def connect(url: str, creds: str) -> Client:
     return client
 
 
-async def ensure_account(client: Client, authority: Authority, tenant: str, storage_bytes: int) -> bool:
+async def ensure_account(
+    client: Client, authority: Authority, tenant: str, storage_bytes: int, *, grow_only: bool = False
+) -> bool:
     """Have the servers hold a tenant's account with its limits; says whether there was anything to change.
+
+    With ``grow_only`` one that has more keeps it: its streams have to shrink first, for a server refuses to change one
+    while all of them together have more than their account.
 
     It is issued anew with the time of now. Two with the same time could take each other's place where a server that was
     away compares its own with its neighbours', and one that was deleted does not come back with the very same claims.
@@ -69,9 +74,15 @@ async def ensure_account(client: Client, authority: Authority, tenant: str, stor
     after = decode(wanted.jwt)
     if (before.get("nats"), before.get("iss")) == (after["nats"], after["iss"]):
         return False
+    if grow_only and before.get("iss") == after["iss"] and _storage_of(before) >= storage_bytes:
+        return False
     issued_s = max(int(time.time()), int(before.get("iat", 0)) + 1)
     await push_account(client, authority.account(tenant, storage_bytes, issued_s).jwt)
     return True
+
+
+def _storage_of(claims: dict[str, Any]) -> int:
+    return int(claims["nats"].get("limits", {}).get("disk_storage", 0))
 
 
 async def has_account(client: Client, authority: Authority, tenant: str) -> bool:

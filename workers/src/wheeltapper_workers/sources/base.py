@@ -140,6 +140,7 @@ async def batches(source: Source) -> AsyncIterator[RawBatch]:
 
 def without_secret(secret: Path | None) -> str:
     """What to add to the reason of a failed connection whose Secret is named and not there; empty if it is."""
-    if secret is None or (secret.is_dir() and any(secret.iterdir())):
+    # What begins with two dots is there whenever Kubernetes has mounted something.
+    if secret is None or (secret.is_dir() and any(not entry.name.startswith("..") for entry in secret.iterdir())):
         return ""
     return f" The secret {secret.name} is not there, or empty: create it."
