@@ -114,14 +114,19 @@ async def test_new_limits_close_no_client(backbone):
     assert (await client.jetstream().account_info()).limits.max_storage == 9 * MIB
 
 
+def two_streams(max_bytes):
+    (first,) = tenant_plan(max_bytes=max_bytes).streams
+    return [first, first.model_copy(update={"name": "SECOND", "subjects": ["second.>"]})]
+
+
 async def test_less_storage_is_taken_from_the_streams_before_the_account(backbone):
-    client = await backbone.tenant("north", 8 * MIB)
-    await ensure_streams(client, tenant_plan(max_bytes=6 * MIB).streams, [])
-    system, smaller = await backbone.system(), tenant_plan(max_bytes=3 * MIB).streams
+    """With less than its streams have together, an account may change none of them, not even to have less."""
+    client = await backbone.tenant("north", 16 * MIB)
+    await ensure_streams(client, two_streams(8 * MIB), [])
+    system = await backbone.system()
     assert not await ensure_account(system, backbone.authority, "north", 4 * MIB, grow_only=True)
-    await ensure_streams(client, smaller, [])
+    await ensure_streams(client, two_streams(2 * MIB), [])
     assert await ensure_account(system, backbone.authority, "north", 4 * MIB)
-    await ensure_streams(client, smaller, [])
     assert (await client.jetstream().account_info()).limits.max_storage == 4 * MIB
 
 
