@@ -77,7 +77,7 @@ def helm(cluster: Access, tell: Tell, tmp_path_factory: pytest.TempPathFactory) 
 
     def run(*arguments: str | Path) -> str:
         command = [str(program), *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"helm {' '.join(command[1:])} failed: {done.stderr}"
         return done.stdout
 
