@@ -56,7 +56,7 @@ def install(helm: Callable[..., str], *values: str) -> None:
 
     The CRDs and the library's namespace may be there already, as other tests apply them.
     """
-    how = (f"--namespace={NAMESPACE}", "--create-namespace", "--wait", "--timeout=100s", "--take-ownership")
+    how = (f"--namespace={NAMESPACE}", "--create-namespace", "--wait", "--timeout=280s", "--take-ownership")
     helm("upgrade", "--install", "wheeltapper-crds", CHARTS / "wheeltapper-crds", *how, "--force-conflicts")
     helm("upgrade", "--install", RELEASE, CHARTS / "wheeltapper", *how, *VALUES, *values)
 
