@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.fixtures import cluster, helm, pytest_collection_modifyitems, tell
+from tests.support.nats import Server
 from tests.support.seaweed import Seaweed
 from tests.support.tables import Tables
 from wheeltapper_workers.history.place import open_place
@@ -23,6 +24,19 @@ def seaweed(tmp_path_factory) -> Iterator[Seaweed]:
     server = Seaweed(tmp_path_factory.mktemp("seaweed"))
     try:
         server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+async def server(tmp_path):
+    """A NATS server with the streams of a line, for one test."""
+    server = Server(tmp_path)
+    try:
+        server.start()
+        await server.ready()
+        await server.streams()
         yield server
     finally:
         server.kill()

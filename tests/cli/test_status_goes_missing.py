@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from tests.support.nats import Server
 from wheeltapper_api.wire import STATUS_BUCKET
 from wheeltapper_cli.live import documents
-
-
-@pytest.fixture
-async def server(tmp_path):
-    server = Server(tmp_path)
-    server.start()
-    await server.ready()
-    await server.streams()
-    yield server
-    server.kill()
 
 
 async def test_every_worker_is_there_in_every_look(server):

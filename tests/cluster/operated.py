@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import uuid4
 
@@ -66,6 +67,18 @@ class Operated:
             text = file.read_text().replace(TENANT, tenant)
             found += [document for document in yaml.safe_load_all(text) if document]
         return found
+
+    @contextmanager
+    def tenant(self, name: str) -> Iterator[None]:
+        """A tenant as :meth:`station` makes it, its twins ready, until the end."""
+        documents = self.station(name)
+        try:
+            self.cluster.apply(documents[0])
+            self.cluster.apply(*documents[1:])
+            self.wait(lambda: self.ready(name), 120, "ready twins", name)
+            yield
+        finally:
+            self.remove(name)
 
     def get(self, *what: str) -> dict[str, Any]:
         """An object, or a list of them."""

@@ -17,12 +17,8 @@ OURS = f"--selector={names.MANAGED}"
 
 @pytest.fixture(scope="module")
 def tenant(operated):
-    documents = operated.station(TENANT)
-    operated.cluster.apply(documents[0])
-    operated.cluster.apply(*documents[1:])
-    operated.wait(lambda: operated.ready(TENANT), 120, "ready twins", TENANT)
-    yield operated
-    operated.remove(TENANT)
+    with operated.tenant(TENANT):
+        yield operated
 
 
 def deployment(operated, name):

@@ -22,7 +22,6 @@ from cryptography.x509.oid import NameOID
 from tests.history.conftest import STORE, Stored, event, telemetry
 from tests.support.lines import LINE
 from tests.support.lossy import Lossy
-from tests.support.nats import Server
 from tests.support.seaweed import KEYS, Seaweed
 from tests.support.waiting import until
 from wheeltapper_api.wire import Stage
@@ -50,15 +49,8 @@ def own(tmp_path):
 
 
 @pytest.fixture
-async def backbone(tmp_path):
-    server = Server(tmp_path)
-    try:
-        server.start()
-        await server.ready()
-        await server.streams()
-        yield server
-    finally:
-        server.kill()
+def backbone(server):
+    return server
 
 
 @asynccontextmanager

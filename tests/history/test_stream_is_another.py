@@ -11,7 +11,6 @@ from nats.js.api import StreamConfig
 
 from tests.history.conftest import STORE, telemetry
 from tests.support.lines import LINE, SECOND, START, line_config
-from tests.support.nats import Server
 from tests.support.waiting import until
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import recorder as module
@@ -32,15 +31,8 @@ def soon(monkeypatch):
 
 
 @pytest.fixture
-async def backbone(tmp_path):
-    server = Server(tmp_path)
-    try:
-        server.start()
-        await server.ready()
-        await server.streams()
-        yield server
-    finally:
-        server.kill()
+def backbone(server):
+    return server
 
 
 @asynccontextmanager

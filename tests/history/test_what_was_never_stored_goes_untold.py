@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import pytest
-
 from tests.support.lines import ASSETS, LINE, SECOND, SIGNALS, START, healthy, line_config
-from tests.support.nats import Server
 from tests.support.waiting import until
 from wheeltapper_api.config import StoreConfig
 from wheeltapper_api.wire import HEADER_TICK, Stage
@@ -20,16 +17,6 @@ from wheeltapper_workers.runtime.blocks import to_bytes
 
 CONFIG = StoreConfig(tenant=LINE.tenant, lines=[line_config()], commit_every_ns=1, commit_rows=1)
 SUBJECT = LINE.subject(Stage.TELEMETRY, "scada")
-
-
-@pytest.fixture
-async def server(tmp_path):
-    server = Server(tmp_path)
-    server.start()
-    await server.ready()
-    await server.streams()
-    yield server
-    server.kill()
 
 
 @contextlib.asynccontextmanager

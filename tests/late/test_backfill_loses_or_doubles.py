@@ -14,7 +14,6 @@ import pytest
 from tests.late.conftest import assert_as_in_order
 from tests.replay.conftest import faulty, keep, line_config, run, store_config
 from tests.support.lines import ASSETS, LINE, SECOND, SIGNALS, START
-from tests.support.nats import Server
 from tests.support.waiting import until
 from wheeltapper_api.config import CollectorConfig, Role, SeriesConfig
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_TICK, Stage
@@ -62,18 +61,6 @@ def collector():
         max_behind_ns=60 * SECOND,
         series=series,
     )
-
-
-@pytest.fixture
-async def server(tmp_path):
-    server = Server(tmp_path)
-    try:
-        server.start()
-        await server.ready()
-        await server.streams()
-        yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from nats.js.api import DiscardPolicy, StreamConfig
 
 from tests.support.drive import drive
 from tests.support.lines import ASSETS, LINE, SECOND, START, Samples, line_config
-from tests.support.nats import Server
 from tests.support.waiting import until
 from wheeltapper_api.config import Role, StoreConfig, WorkerConfig
 from wheeltapper_api.wire import CONFIG_BUCKET, HEADER_INPUT, STATUS_BUCKET, Stage
@@ -116,16 +115,6 @@ class Workers:
 def rss(pid):
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.fixture
-async def server(tmp_path):
-    server = Server(tmp_path)
-    server.start()
-    await server.ready()
-    await server.streams()
-    yield server
-    server.kill()
 
 
 @pytest.fixture

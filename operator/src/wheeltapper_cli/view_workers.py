@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
+
+from wheeltapper_operator.status.observed import SILENT_S
 
 Documents = Mapping[str, Mapping[str, Any]]
-
-SILENT_S: Final = 15.0
-"""A worker reports every second; one that has not for so long does not run, or does not get on."""
 
 
 @dataclass(frozen=True, slots=True)

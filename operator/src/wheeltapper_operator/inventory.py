@@ -74,52 +74,52 @@ class Inventory:
     """
 
     def __init__(self, on_change: Callable[[str], None] = lambda _namespace: None) -> None:
-        self._seen: dict[Key, Seen] = {}
+        self._seen: dict[str, dict[Key, Seen]] = {}  # by kind: news of one object must not cost a look at all others
         self._gone: dict[str, None] = {}
         self._on_change = on_change
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return sum(map(len, self._seen.values()))
 
     def get(self, key: Key) -> Seen | None:
         """An object, if it is known."""
-        return self._seen.get(key)
+        return self._seen.get(key.kind, {}).get(key)
 
     def of(self, kind: str, namespace: str | None = None) -> Iterator[Seen]:
         """Objects of a kind, of all namespaces or of one, by name."""
-        for key in sorted(self._seen):
-            if key.kind == kind and namespace in {None, key.namespace}:
-                yield self._seen[key]
+        known = self._seen.get(kind, {})
+        for key in sorted(key for key in known if namespace in {None, key.namespace}):
+            yield known[key]
 
     def custom(self) -> Iterator[Seen]:
         """Objects of the five kinds."""
-        return (seen for seen in self._seen.values() if seen.key.kind in KINDS)
+        return (seen for kind in KINDS for seen in self._seen.get(kind, {}).values())
 
     def versions(self, kind: str) -> dict[Key, tuple[str, int]]:
         """Uid and version of all objects of a kind."""
-        return {key: (seen.uid, seen.version) for key, seen in self._seen.items() if key.kind == kind}
+        return {key: (seen.uid, seen.version) for key, seen in self._seen.get(kind, {}).items()}
 
     def see(self, raw: Mapping[str, Any]) -> None:
         """Take in an object. Older news than what is known, and news of one that is gone, are nothing new."""
         key = key_of(raw)
-        before = self._seen.get(key)
+        before = self.get(key)
         uid = str(raw["metadata"]["uid"])
         if uid in self._gone or (before is not None and int(raw["metadata"]["resourceVersion"]) <= before.version):
             return
-        now = self._seen[key] = _parsed(key, raw, before)
+        now = self._seen.setdefault(key.kind, {})[key] = _parsed(key, raw, before)
         if before is None or _differs(before, now):
             self._tell(now, before)
 
     def forget(self, key: Key, uid: str = "") -> None:
         """An object is gone, or only the one with this uid."""
-        before = self._seen.get(key)
+        before = self.get(key)
         if uid:
             self._gone[uid] = None
             while len(self._gone) > _FORGOTTEN:
                 del self._gone[next(iter(self._gone))]
         if before is not None and uid in {"", before.uid}:
             self._gone[before.uid] = None
-            del self._seen[key]
+            del self._seen[key.kind][key]
             self._tell(before, None)
 
     def forget_absent(self, kind: str, present: Iterable[Key], version: int) -> None:
@@ -164,10 +164,8 @@ def _differs(one: Seen, other: Seen) -> bool:
 
 
 def _concerned(seen: Seen) -> str:
-    if isinstance(seen.resource, TenantPolicy):
-        return EVERYBODY  # namespaces may change hands
     if seen.key.kind == TenantPolicy.__name__:
-        return EVERYBODY
+        return EVERYBODY  # namespaces may change hands
     if seen.key.namespace == LIBRARY_NAMESPACE:
         return EVERYBODY
     if seen.key.kind == "Namespace":

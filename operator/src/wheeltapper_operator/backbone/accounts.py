@@ -21,8 +21,13 @@ _ANSWER_S: Final = 5.0
 _CONNECT_S: Final = 5
 
 
-async def connect(url: str, creds: str) -> Client:
+_ONCE: Final[dict[str, Any]] = {"allow_reconnect": False, "max_reconnect_attempts": 1}  # counts for the first one, too
+
+
+async def connect(url: str, creds: str, **options: Any) -> Client:
     """Connect with the text of a ``.creds`` file; the caller closes.
+
+    Without ``options``, those of ``Client.connect``, the connection is not made again once it is lost.
 
     Raises
     ------
@@ -35,9 +40,7 @@ async def connect(url: str, creds: str) -> Client:
             url,
             name="wheeltapper-operator",
             connect_timeout=_CONNECT_S,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,  # counts for the first connection, too
-            error_cb=_ignore,
+            **({"error_cb": _ignore} | (options or _ONCE)),
             **creds_options(lambda: creds),
         )
     except (nats.errors.Error, OSError, TimeoutError) as error:

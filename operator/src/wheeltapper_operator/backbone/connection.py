@@ -14,12 +14,11 @@ from nats.aio.msg import Msg
 from wheeltapper_api.backbone import AUDIT
 from wheeltapper_api.plan import TenantPlan
 from wheeltapper_api.wire import STATUS_BUCKET
-from wheeltapper_backbone.credentials import creds_options
 from wheeltapper_backbone.tenant import BackboneError, ensure_streams, put_configs
+from wheeltapper_operator.backbone.accounts import connect
 
 log = logging.getLogger(__name__)
 
-_CONNECT_S: Final = 5
 _RECONNECT_S: Final = 1
 _ATTEMPTS: Final = 3
 _STATUS: Final = f"$KV.{STATUS_BUCKET}."
@@ -101,28 +100,22 @@ class TenantBackbone:
     async def _connected(self) -> Client:
         if self._client is not None and not self._client.is_closed:
             return self._client
-        self._client, client = None, Client()
+        self._client = None
+        client = self._client = await connect(
+            self._url,
+            self._creds,
+            reconnect_time_wait=_RECONNECT_S,
+            max_reconnect_attempts=_ATTEMPTS,
+            error_cb=_note,
+            reconnected_cb=self._changed,
+            closed_cb=self._changed,
+        )
         try:
-            await client.connect(
-                self._url,
-                name="wheeltapper-operator",
-                connect_timeout=_CONNECT_S,
-                reconnect_time_wait=_RECONNECT_S,
-                max_reconnect_attempts=_ATTEMPTS,
-                error_cb=_note,
-                reconnected_cb=self._changed,
-                closed_cb=self._changed,
-                **creds_options(lambda: self._creds),
-            )
             await client.subscribe(f"{_STATUS}>", cb=self._take)
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            await client.close()
-            raise BackboneError(f"The backbone takes no connection: {error or type(error).__name__}") from error
-        except BaseException:
-            await client.close()
-            raise
+            await self.close()
+            raise BackboneError(f"The backbone gives no reports: {error or type(error).__name__}") from error
         self.look_again()
-        self._client = client
         return client
 
     async def _changed(self) -> None:

@@ -13,6 +13,7 @@ from wheeltapper_api.plan import (
     SYMBOL_WORKER_IMAGE,
     SYMBOL_WORKER_PULL_POLICY,
 )
+from wheeltapper_operator.build import security
 from wheeltapper_operator.build.claims import TABLES, state_claim_name
 from wheeltapper_operator.build.labels import INSTANCE, STOP_ORDER, labels, metadata
 from wheeltapper_operator.build.service_account import WORKER_ACCOUNT
@@ -108,11 +109,7 @@ def _container(worker: str, backbone: str, mounted: list[str], *, tables: bool) 
         "volumeMounts": mounts,
         # What a worker of a small plant takes; it may take more while it learns from history.
         "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "3Gi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": security.CONTAINER,
     }
 
 

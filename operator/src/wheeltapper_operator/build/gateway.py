@@ -14,7 +14,8 @@ from wheeltapper_api.plan import (
     SYMBOL_WORKER_IMAGE,
     SYMBOL_WORKER_PULL_POLICY,
 )
-from wheeltapper_operator.build.labels import labels
+from wheeltapper_operator.build import security
+from wheeltapper_operator.build.labels import INSTANCE, labels
 from wheeltapper_operator.names import GATEWAY_ROLE, VIEWER_ROLE
 
 NAME: Final = "gateway"
@@ -89,11 +90,7 @@ def container(
         # Two commands at a time, each with at most 1 GiB, and what passes them on.
         "resources": {"requests": {"cpu": "50m", "memory": "160Mi"}, "limits": {"memory": "2304Mi"}},
         "volumeMounts": _mounts(mounted, tables=place is None),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": security.CONTAINER,
     }
 
 
@@ -142,7 +139,7 @@ def service(tenant: str, namespace: str, worker: str, certificate: str) -> dict[
         "kind": "Service",
         "metadata": _metadata(tenant, namespace, NAME) | {"annotations": {CERTIFICATE: certificate}},
         "spec": {
-            "selector": {"app.kubernetes.io/instance": worker},
+            "selector": {INSTANCE: worker},
             "ports": [{"name": "https", "port": PORT, "targetPort": PORT}],
         },
     }
@@ -180,8 +177,7 @@ def _account(tenant: str, namespace: str, name: str) -> dict[str, Any]:
 def _metadata(tenant: str, namespace: str, name: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "name": name,
-        "labels": labels(tenant, NAME)
-        | {"app.kubernetes.io/name": "wheeltapper-gateway", "wheeltapper.dev/tenant": tenant},
+        "labels": labels(tenant, NAME) | {"app.kubernetes.io/name": "wheeltapper-gateway"},
     }
     return metadata | ({"namespace": namespace} if namespace else {})
 
