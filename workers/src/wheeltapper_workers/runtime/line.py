@@ -337,7 +337,8 @@ class LineRole:
             await self._reconfigure(item.generation, message.published_ns)
             if self._target in _FED:
                 told = {HEADER_TICK: str(item.time_ns), HEADER_GENERATION: item.generation}
-                await self._publish(message.sequence, next(parts), b"", told)
+                learned = item.learned if self._target is Stage.FEATURES else b""
+                await self._publish(message.sequence, next(parts), learned, told)
         elif isinstance(item, Block):
             self._mind_the_pipeline(item)
         parent = message.headers.get(HEADER_TRACE, "")
