@@ -29,6 +29,7 @@ from wheeltapper_api.wire import (
     Stage,
 )
 from wheeltapper_workers.runtime import blocks, metrics, tracing
+from wheeltapper_workers.runtime.announcing import Announcer
 from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.configs import Configs, line_generation
@@ -94,15 +95,17 @@ class LineRole:
         self._copies = Copies(client, role, config.line, store, self._configs)
         self._writer = FencedWriter(client, target.stream, config.line.subject(target, role.value), self._miss)
         self._ticks = Ticks(client, source, config.line)
+        self._announcer = Announcer(client, config.line, self._ticks, self._configs, self.name)
         self._tracer = trace.get_tracer("wheeltapper")
         self._state: Any = None
-        self._generation = self._pipeline = ""
+        self._config, self._generation = config, ""
+        self._pipeline = ""
         self._done = (0, -1)
         self._reader: StreamReader | None = None
         self._saved_ns = time.monotonic_ns()
         self._saved_position = self._saved_before = -1
         self._unsaved_output = 0
-        self._unannounced = self._ahead = False
+        self._ahead = False
 
     @property
     def name(self) -> str:
@@ -151,8 +154,8 @@ class LineRole:
         await self._reader.look()  # before anything is written that could get the number of a lost message
         if self._done < done and await self._has_gone_on():
             self._done = done
-        if self._first and await self._ticks.last_config() != self._configs.generation:
-            await self._announce()
+        if self._first:
+            await self._announcer.want(self._config)
 
     async def _newest_checkpoint(self) -> Checkpoint | None:
         """The one on this disk, or the copy that another worker left, whichever goes further."""
@@ -171,7 +174,7 @@ class LineRole:
         before and after.
         """
         if self._configs.want(config) and self._first:
-            await self._announce()
+            await self._announcer.want(self._config)
 
     async def tick(self) -> None:
         """Record the time in the input."""
@@ -190,8 +193,7 @@ class LineRole:
             for message in await reader.read(READ_LIMIT):
                 await self._take(message)
             self.progress.position = reader.position  # which also follows a stream that has nothing for this line
-            if self._unannounced:
-                await self._announce()
+            await self._announcer.look()
             self.checkpoint(force=False)
 
     async def copy(self) -> None:
@@ -251,6 +253,7 @@ class LineRole:
             "bytesWritten": self._writer.bytes,
             "readNs": self.progress.read_ns,
             "unsavedSeconds": self._unsaved_s(),
+            "learning": self._announcer.waiting_for,
             "summary": self._step.summary(self._state) if self._state is not None else {},
         }
 
@@ -310,12 +313,6 @@ class LineRole:
             return False
         self._runs(config)
         return True
-
-    async def _announce(self) -> None:
-        """Record the config; if the stream is full, after this role has read on, for it may be what it waits for."""
-        if not self._unannounced:
-            log.info("%s: config %s from the next block on", self.name, self._configs.generation)
-        self._unannounced = not await self._ticks.tell_config(self._configs.generation)
 
     async def _take(self, message: Message) -> None:
         try:
@@ -380,7 +377,8 @@ class LineRole:
         log.info("%s: runs config %s", self.name, generation)
 
     def _runs(self, config: LineConfig) -> None:
-        self._generation, self._pipeline = line_generation(config), config.pipeline.digest
+        self._config, self._generation = config, line_generation(config)
+        self._pipeline = config.pipeline.digest
 
     async def _publish(self, sequence: int, part: int, data: bytes, told: dict[str, str]) -> None:
         if (sequence, part) <= self._done:

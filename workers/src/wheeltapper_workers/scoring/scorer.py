@@ -34,7 +34,8 @@ from wheeltapper_workers.runtime.blocks import (
     numbers,
 )
 from wheeltapper_workers.runtime.step import Output, Snapshot, replace_rows
-from wheeltapper_workers.scoring.learning import comparable, unpack_learned
+from wheeltapper_workers.scoring.comparable import comparable
+from wheeltapper_workers.scoring.learning import unpack_learned
 from wheeltapper_workers.scoring.model import MIN_WINDOWS, Model, Regimes, bind
 
 I64 = npt.NDArray[np.int64]
