@@ -10,8 +10,10 @@ import pytest
 
 from tests.cluster.operated import TENANT, condition, is_ready
 from tests.support.waiting import wait
+from wheeltapper_operator import names
 
 NAMESPACE = f"--namespace={TENANT}"
+OURS = f"--selector={names.MANAGED}"
 COLUMNS = ("NAME", "CLASS", "PLANT", "READY", "FRESH", "MODE", "HEALTH", "ALERTS", "AGE")
 
 
@@ -33,7 +35,7 @@ def applied(operated, document):
 
 
 def pods(operated):
-    found = operated.objects("pods", NAMESPACE, "--selector=app.kubernetes.io/managed-by=wheeltapper")
+    found = operated.objects("pods", NAMESPACE, OURS)
     return {
         pod["metadata"]["uid"]: [c["restartCount"] for c in pod["status"]["containerStatuses"]]
         for pod in found.values()
@@ -131,8 +133,9 @@ def test_a_line_that_moves_to_other_workers_and_back_leaves_no_gap(operated, sta
         wanted = {f"{TENANT}-riverside-{role}" for role in workers}
 
         def moved(wanted=wanted):
-            thinking = {name for name in operated.objects("deployments", NAMESPACE) if "-collect-" not in name}
-            return thinking == {*wanted, f"{TENANT}-store"} and operated.ready()
+            found = operated.objects("deployments", NAMESPACE, OURS)
+            others = {name for name in found if "-collect-" not in name and not name.endswith("-store")}
+            return others == wanted and operated.ready()
 
         operated.wait(moved, 240, f"the workers {sorted(wanted)}")
         since = time.time()
@@ -168,8 +171,7 @@ def test_a_class_and_a_plant_in_use_stay_until_their_twins_are_gone(operated, st
         return operated.objects("assetclasses,plants", NAMESPACE) | operated.objects("tenantpolicies")
 
     operated.wait(lambda: not left(), 60, "the end of all that was deleted")
-    ours = "--selector=app.kubernetes.io/managed-by=wheeltapper"
-    wait(lambda: not operated.objects("pods", NAMESPACE, ours), 60, "the end of the workers")
-    kept = operated.objects("deployments,services,secrets,pvc,serviceaccounts,rolebindings", NAMESPACE, ours)
+    wait(lambda: not operated.objects("pods", NAMESPACE, OURS), 60, "the end of the workers")
+    kept = operated.objects("deployments,services,secrets,pvc,serviceaccounts,rolebindings", NAMESPACE, OURS)
     assert all(one["kind"] == "PersistentVolumeClaim" for one in kept.values()), "only data is kept"
     assert "tables" in kept
