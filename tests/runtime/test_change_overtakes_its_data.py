@@ -97,3 +97,29 @@ async def test_scorer_reads_each_block_under_the_config_it_was_made_with(server,
     assert len(read) > 30
     assert read == {key: made[key] for key in read}
     await client.close()
+
+
+async def test_change_whose_tick_is_gone_is_told_by_the_blocks(server, tmp_path):
+    """The stream gave way before the scorer had read that the config changed."""
+    client = await server.connect()
+    async with running(server, tmp_path, Role.FEATURIZE, BEFORE) as featurizer:
+        async with running(server, tmp_path, Role.SCORE, BEFORE) as scorer:
+            await publish(client, healthy(100))
+            await until(lambda: featurizer.progress.position >= 21)
+            last = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.last_seq
+            await until(lambda: scorer.progress.position >= last)
+        await featurizer.configure(AFTER)
+        await until(lambda: featurizer.current)
+        told = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.last_seq
+        await publish(client, healthy(100, start=healthy(1).time[0] + 100 * SECOND))
+        await until(lambda: featurizer.progress.position >= 42)
+        await client.jetstream().delete_msg(Stage.FEATURES.stream, told)
+        last = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.last_seq
+        async with running(server, tmp_path, Role.SCORE, AFTER, [BEFORE]) as scorer:
+            assert not scorer.current
+            await until(lambda: scorer.progress.position >= last)
+            assert scorer.current
+            assert scorer.progress.refused == 0
+    made, read = await levels(client)
+    assert read == {key: made[key] for key in read}
+    await client.close()

@@ -67,25 +67,26 @@ class LearningJob:
         wanted = line_generation(config)
         if running in ("", wanted):
             return
-        began = time.monotonic()
         place = f"{config.line.plant}/{config.line.asset_class}"
         try:
-            models, data = await asyncio.to_thread(self._learn, config, running)
+            learned = await asyncio.to_thread(self._learn, config, running)
         except (QueryError, PlaceError, *STORAGE_ERRORS) as error:
             why = said(error) if isinstance(error, STORAGE_ERRORS) else str(error)
             log.warning("%s learns config %s while it runs: %s", place, wanted, why)
-            models, data = [], b""
-        subject = learned_subject(config.line.key, wanted)
-        publish = self._client.jetstream().publish
-        await insist(lambda: publish(subject, data, stream=CHECKPOINTS), what=f"Publishing on {subject}")
-        if models:
-            took = time.monotonic() - began
-            log.info("%s: learned %s from what is stored in %.1f s", place, ", ".join(models), took)
+            learned = b""
+        if learned is not None:
+            subject, publish = learned_subject(config.line.key, wanted), self._client.jetstream().publish
+            await insist(lambda: publish(subject, learned, stream=CHECKPOINTS), what=f"Publishing on {subject}")
 
-    def _learn(self, config: LineConfig, running: str) -> tuple[list[str], bytes]:
-        store = self._open_store()
+    def _learn(self, config: LineConfig, running: str) -> bytes | None:
+        """What was learned; None if nothing has to be."""
+        store, began = self._open_store(), time.monotonic()
         models = learned_anew(told(store, config.line).config(running), config)
-        return models, learn(store, config, models, self._go_on) if models else b""
+        if not models:
+            return None
+        learned, took_s = learn(store, config, models, self._go_on), time.monotonic() - began
+        log.info("%s: learned %s from what is stored in %.1f s", config.line.key, ", ".join(models), took_s)
+        return learned
 
     def _go_on(self) -> None:
         if self._stop.is_set():

@@ -118,6 +118,11 @@ class LineRole:
         return self._generation
 
     @property
+    def current(self) -> bool:
+        """Whether that is the one that is wanted."""
+        return self._generation == self._configs.generation
+
+    @property
     def _first(self) -> bool:
         """Whether no other role of the line comes before this one."""
         return self._source is Stage.TELEMETRY
@@ -337,6 +342,8 @@ class LineRole:
                 learned = item.learned if self._target is Stage.FEATURES else b""
                 await self._publish(message.sequence, next(parts), learned, told)
         elif isinstance(item, Block):
+            if item.generation:  # the tick that told it may have left the stream unread
+                await self._reconfigure(item.generation, message.published_ns)
             self._mind_the_pipeline(item)
         parent = message.headers.get(HEADER_TRACE, "")
         attributes: dict[str, str | int] = {"stream": self._source.stream, "sequence": message.sequence}
