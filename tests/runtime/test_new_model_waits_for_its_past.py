@@ -139,3 +139,22 @@ async def test_nobody_teaches(server, tmp_path, monkeypatch, caplog, patience):
             await settled(one, client)
     assert (await scored(client, 5))[1] == ({""} if patience else {"learning"})
     await client.close()
+
+
+async def test_two_changes_at_once_wait_for_one_lesson(server, tmp_path):
+    """The second has to be learned against what was told last, here as where it is taught."""
+    client = await server.connect()
+    await put(client, document(BEFORE, stores=True))
+    async with worker(server, tmp_path) as one:
+        await until(lambda: generation(one) == line_generation(BEFORE), 60)
+        await publish(client, 0, 600)
+        await settled(one, client)
+        await stored_all(one, client)
+        titled = AFTER.model_copy(update={"plant_title": "Riverside, renamed"})
+        await put(client, document(AFTER, stores=True))
+        await put(client, document(titled, stores=True))
+        await until(lambda: generation(one) == line_generation(titled), 60)
+        await publish(client, 600, 60)
+        await settled(one, client)
+    assert (await scored(client, 5))[1] == {""}
+    await client.close()

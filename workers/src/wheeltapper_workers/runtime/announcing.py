@@ -13,7 +13,6 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from wheeltapper_api.backbone import CHECKPOINTS, learned_subject
-from wheeltapper_api.config import LineConfig
 from wheeltapper_api.wire import Line
 from wheeltapper_workers.runtime.configs import Configs
 from wheeltapper_workers.runtime.jetstream import insist
@@ -48,10 +47,12 @@ class Announcer:
         """Models whose baselines are being learned before the wanted config takes over."""
         return self._models if self._waits else []
 
-    async def want(self, running: LineConfig) -> None:
-        """Announce the wanted config, unless the input tells it last, now or when it can take over from another."""
-        self._waits = await self._ticks.last_config() != self._configs.generation
-        self._models = learned_anew(running, self._configs.wanted)
+    async def want(self) -> None:
+        """Announce the wanted config, unless it was told last: now, or when its models have learned."""
+        last = await self._ticks.last_config()
+        before = self._configs.get(last)
+        self._waits = last != self._configs.generation
+        self._models = learned_anew(before, self._configs.wanted) if before else []
         self._wanted_s = time.monotonic()
         if self._waits and self._models:
             models = ", ".join(self._models)

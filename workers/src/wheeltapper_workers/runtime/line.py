@@ -98,8 +98,7 @@ class LineRole:
         self._announcer = Announcer(client, config.line, self._ticks, self._configs, self.name)
         self._tracer = trace.get_tracer("wheeltapper")
         self._state: Any = None
-        self._config, self._generation = config, ""
-        self._pipeline = ""
+        self._generation = self._pipeline = ""
         self._done = (0, -1)
         self._reader: StreamReader | None = None
         self._saved_ns = time.monotonic_ns()
@@ -160,7 +159,7 @@ class LineRole:
         if self._done < done and await self._has_gone_on():
             self._done = done
         if self._first:
-            await self._announcer.want(self._config)
+            await self._announcer.want()
 
     async def _newest_checkpoint(self) -> Checkpoint | None:
         """The one on this disk, or the copy that another worker left, whichever goes further."""
@@ -179,7 +178,7 @@ class LineRole:
         before and after.
         """
         if self._configs.want(config) and self._first:
-            await self._announcer.want(self._config)
+            await self._announcer.want()
 
     async def tick(self) -> None:
         """Record the time in the input."""
@@ -384,8 +383,7 @@ class LineRole:
         log.info("%s: runs config %s", self.name, generation)
 
     def _runs(self, config: LineConfig) -> None:
-        self._config, self._generation = config, line_generation(config)
-        self._pipeline = config.pipeline.digest
+        self._generation, self._pipeline = line_generation(config), config.pipeline.digest
 
     async def _publish(self, sequence: int, part: int, data: bytes, told: dict[str, str]) -> None:
         if (sequence, part) <= self._done:
