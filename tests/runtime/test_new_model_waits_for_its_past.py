@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import numpy as np
 import pytest
 
 from tests.support.lines import LINE, MODEL, SECOND, START, healthy, line_config
+from tests.support.roles import put_config, running_worker
 from tests.support.streams import stored_batches
 from tests.support.waiting import until
 from wheeltapper_api.config import InputConfig, Role, StoreConfig, WorkerConfig
 from wheeltapper_api.kinds.failuremodel import Direction
-from wheeltapper_api.wire import CONFIG_BUCKET, Stage
-from wheeltapper_workers.main import make_parts, make_step
-from wheeltapper_workers.runtime import announcing, jetstream
+from wheeltapper_api.wire import Stage
+from wheeltapper_workers.runtime import announcing
 from wheeltapper_workers.runtime.blocks import to_bytes
 from wheeltapper_workers.runtime.configs import line_generation
-from wheeltapper_workers.runtime.worker import Environment, Worker
 
 NAME = "northwater-riverside-all"
 QUICK = MODEL.model_copy(update={"baseline_at_least_ns": 300 * SECOND})
@@ -38,26 +34,6 @@ def document(line, *, stores):
     return WorkerConfig(worker=NAME, tenant="northwater", roles=roles, lines=[line], store=store)
 
 
-@contextlib.asynccontextmanager
-async def worker(server, tmp_path):
-    tables = str(tmp_path / "tables")
-    environment = Environment(NAME, server.url, server.credentials, tmp_path / "state", tables, tmp_path)
-    client = await jetstream.connect(server.url, server.credentials, "test")
-    one = Worker(environment, client, make_step, make_parts)
-    task = asyncio.create_task(one.run())
-    try:
-        yield one
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await one.stop()
-        await client.close()
-
-
-async def put(client, config):
-    await client.jetstream().publish(f"$KV.{CONFIG_BUCKET}.{NAME}", config.model_dump_json().encode())
-
-
 async def publish(client, begin, seconds):
     samples = healthy(seconds, start=START + begin * SECOND)
     for part in np.array_split(np.arange(len(samples)), 20):
@@ -71,6 +47,12 @@ def generation(one):
 
 def waiting_for(one):
     return next(part["learning"] for key, part in one.status()["parts"].items() if key.startswith("featurize"))
+
+
+async def live_for_a_while(one, client):
+    await until(lambda: generation(one) == line_generation(BEFORE), 60)
+    await publish(client, 0, 600)
+    await settled(one, client)
 
 
 async def settled(one, client):
@@ -95,15 +77,13 @@ async def stored_all(one, client):
 
 async def test_it_scores_at_once_with_what_the_store_has_taught_it(server, tmp_path):
     client = await server.connect()
-    await put(client, document(BEFORE, stores=True))
-    async with worker(server, tmp_path) as one:
-        await until(lambda: generation(one) == line_generation(BEFORE), 60)
-        await publish(client, 0, 600)
-        await settled(one, client)
+    await put_config(client, document(BEFORE, stores=True))
+    async with running_worker(server, tmp_path, NAME) as (one, _):
+        await live_for_a_while(one, client)
         await stored_all(one, client)
         count, reasons = await scored(client, 10)
         assert reasons == {""}
-        await put(client, document(AFTER, stores=True))
+        await put_config(client, document(AFTER, stores=True))
         await until(lambda: generation(one) == line_generation(AFTER), 60)
         assert waiting_for(one) == []
         await publish(client, 600, 60)
@@ -119,18 +99,16 @@ async def test_nobody_teaches(server, tmp_path, monkeypatch, caplog, patience):
     """Until the patience is over the line goes on under the config of before; then it learns while it runs."""
     monkeypatch.setattr(announcing, "PATIENCE_SECONDS", patience)
     client = await server.connect()
-    await put(client, document(BEFORE, stores=False))
-    async with worker(server, tmp_path) as one:
-        await until(lambda: generation(one) == line_generation(BEFORE), 60)
-        await publish(client, 0, 600)
-        await settled(one, client)
-        await put(client, document(AFTER, stores=False))
+    await put_config(client, document(BEFORE, stores=False))
+    async with running_worker(server, tmp_path, NAME) as (one, _):
+        await live_for_a_while(one, client)
+        await put_config(client, document(AFTER, stores=False))
         if patience:
             await until(lambda: waiting_for(one) == ["wear"], 60)
             await publish(client, 600, 60)
             await settled(one, client)
             assert generation(one) == line_generation(BEFORE)
-            await put(client, document(BEFORE, stores=False))
+            await put_config(client, document(BEFORE, stores=False))
             await until(lambda: waiting_for(one) == [], 60)
         else:
             await until(lambda: generation(one) == line_generation(AFTER), 60)
@@ -144,15 +122,13 @@ async def test_nobody_teaches(server, tmp_path, monkeypatch, caplog, patience):
 async def test_two_changes_at_once_wait_for_one_lesson(server, tmp_path):
     """The second has to be learned against what was told last, here as where it is taught."""
     client = await server.connect()
-    await put(client, document(BEFORE, stores=True))
-    async with worker(server, tmp_path) as one:
-        await until(lambda: generation(one) == line_generation(BEFORE), 60)
-        await publish(client, 0, 600)
-        await settled(one, client)
+    await put_config(client, document(BEFORE, stores=True))
+    async with running_worker(server, tmp_path, NAME) as (one, _):
+        await live_for_a_while(one, client)
         await stored_all(one, client)
         titled = AFTER.model_copy(update={"plant_title": "Riverside, renamed"})
-        await put(client, document(AFTER, stores=True))
-        await put(client, document(titled, stores=True))
+        await put_config(client, document(AFTER, stores=True))
+        await put_config(client, document(titled, stores=True))
         await until(lambda: generation(one) == line_generation(titled), 60)
         await publish(client, 600, 60)
         await settled(one, client)
