@@ -132,8 +132,8 @@ async def test_samples_of_both_times_are_in_the_stream(beating, server):
 async def test_features_do_not_depend_on_the_machines_clock(server, tmp_path, monkeypatch):
     """Ticks, checkpoints and reports go on; their times are wrong, and nothing is computed of them."""
     clock = Clock()
-    for module in (line, ticks):
-        monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=clock.time_ns, monotonic_ns=time.monotonic_ns))
+    for part in (line, ticks):
+        monkeypatch.setattr(part, "time", SimpleNamespace(time_ns=clock.time_ns, monotonic_ns=time.monotonic_ns))
     batches = telemetry()
     client = await server.connect()
     async with role(server, tmp_path) as (worker, _):
