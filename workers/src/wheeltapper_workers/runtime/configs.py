@@ -23,14 +23,9 @@ class Configs:
     """Configs of one line."""
 
     def __init__(self, wanted: LineConfig) -> None:
-        self.wanted = wanted
-        self._known = {line_generation(wanted): wanted}
+        self.wanted, self.generation = wanted, line_generation(wanted)
+        self._known = {self.generation: wanted}
         self._changed = asyncio.Event()
-
-    @property
-    def generation(self) -> str:
-        """Generation that is wanted."""
-        return line_generation(self.wanted)
 
     def remember(self, earlier: Mapping[str, LineConfig]) -> None:
         """Take in what was wanted before, by generation."""
@@ -38,11 +33,11 @@ class Configs:
 
     def want(self, config: LineConfig) -> bool:
         """Want a config; says whether it is another one than before."""
-        changes = line_generation(config) != self.generation
-        self.wanted = config
-        self._known[line_generation(config)] = config
+        before = self.generation
+        self.wanted, self.generation = config, line_generation(config)
+        self._known[self.generation] = config
         self._changed.set()
-        return changes
+        return before != self.generation
 
     def get(self, generation: str) -> LineConfig | None:
         """Config of a generation; None if it is not known, or forgotten."""
