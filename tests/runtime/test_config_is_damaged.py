@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from wheeltapper_api.config import Role, StoreConfig, WorkerConfig
 from wheeltapper_api.wire import CONFIG_BUCKET, HEADER_GENERATION, HEADER_TICK, Stage
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.configs import line_generation
+from wheeltapper_workers.runtime.configs import REMEMBERED, Configs, line_generation
 
 NAME = "northwater-riverside-analyse"
 
@@ -94,3 +94,13 @@ async def test_a_worker_whose_only_document_is_damaged_waits_for_a_good_one(serv
         await put(client, document())
         await until(lambda: one.status()["generation"])
     await client.close()
+
+
+def test_configs_of_long_ago_are_forgotten_and_the_one_in_force_is_not():
+    configs = Configs(line_config())
+    for number in range(10 * REMEMBERED):
+        configs.want(line_config([f"p-{number}"]))
+        configs.want(line_config())
+    assert len(configs._known) == REMEMBERED
+    assert configs.get(line_generation(line_config())) == line_config()
+    assert configs.get(line_generation(line_config(["p-0"]))) is None

@@ -27,7 +27,7 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.clock import ClockWatch
 from wheeltapper_workers.runtime.conditions import TRANSITIONS, Machine, conditions, sentence, transitions
-from wheeltapper_workers.runtime.configs import line_generation
+from wheeltapper_workers.runtime.configs import REMEMBERED, keep_newest, line_generation
 from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist, obey_cancellation
 from wheeltapper_workers.runtime.line import FLOW, LineRole, part_key
 from wheeltapper_workers.runtime.step import Step
@@ -217,7 +217,8 @@ class Worker:
             return None
         self._problem = ""
         lines = [*config.lines, *(config.store.lines if config.store else [])]  # one that is only stored may move here
-        self._earlier |= {line_generation(line): line for line in lines}
+        for line in lines:
+            keep_newest(self._earlier, line_generation(line), line, REMEMBERED * len(lines))
         return config
 
     async def _apply(self, config: WorkerConfig, group: asyncio.TaskGroup) -> None:
