@@ -34,6 +34,7 @@ class Configs:
         for generation, config in earlier.items():
             if config.line == self.wanted.line:
                 self._keep(generation, config)
+        self._keep(self.generation, self.wanted)
 
     def want(self, config: LineConfig) -> bool:
         """Want a config; says whether it is another one than before."""
