@@ -12,6 +12,8 @@ from wheeltapper_api.kinds.failuremodel import Direction
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.detectors.baseline import join
 from wheeltapper_workers.history.again import Runner
+from wheeltapper_workers.history.evidence import export_evidence
+from wheeltapper_workers.history.evidence_check import verify_evidence
 from wheeltapper_workers.history.learner import learn
 from wheeltapper_workers.history.replay import replay
 from wheeltapper_workers.history.tables import Store
@@ -176,3 +178,12 @@ def test_what_has_to_be_learned_anew(change, models):
     changed = line_config(model=model)
     assert all(asset.models == [AssetModelConfig(name=model.name)] for asset in changed.assets)
     assert learned_anew(line_config(), changed) == models
+
+
+@pytest.mark.parametrize("context_s", [20, 300], ids=["from a state behind the change", "from before the change"])
+def test_its_evidence_is_checked_elsewhere(root, tmp_path, context_s):
+    context_ns = context_s * SECOND
+    export_evidence(root, LINE.tenant, the_alert(root), lambda _: tmp_path / "evidence", context_ns=context_ns)
+    (tmp_path / "evidence").rename(tmp_path / "elsewhere")
+    found = verify_evidence(tmp_path / "elsewhere")
+    assert found.sound
