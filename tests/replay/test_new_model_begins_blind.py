@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.late.conftest import assert_as_in_order, corrected, thrown
 from tests.replay.conftest import BLOCK_SECONDS, MODEL, SECOND, START, faulty, keep, line_config, run, the_alert
 from tests.support.lines import LINE, PIPELINE
 from wheeltapper_api.config import AssetModelConfig, FeatureConfig, InputConfig
@@ -187,3 +188,10 @@ def test_its_evidence_is_checked_elsewhere(root, tmp_path, context_s):
     (tmp_path / "evidence").rename(tmp_path / "elsewhere")
     found = verify_evidence(tmp_path / "elsewhere")
     assert found.sound
+
+
+def test_late_data_corrects_its_scores_with_what_it_was_taught(root, learned, tmp_path):
+    keep(run(thrown(faulty(until=530), since=CHANGED_S + 20), changing(learned)), str(tmp_path))
+    passes = corrected(Store(str(tmp_path)))
+    assert sum(one.scores for one in passes) > 10
+    assert_as_in_order(Store(str(tmp_path)), Store(root))
