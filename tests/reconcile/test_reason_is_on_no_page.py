@@ -74,6 +74,14 @@ def test_what_a_worker_does_not_tell():
     assert ("Ready", "Running") in both(workers())[1]
 
 
+def test_a_twin_that_waits_for_a_lesson_says_what_is_learned():
+    behind = workers(OneWorker(up_to_date=False))
+    assert "has not taken up" in verdicts.twin("p-101", behind, None, 1).message
+    report = behind.reports["w"] | {"parts": {"featurize-riverside-pump-s0": {"learning": ["wear"]}}}
+    said = verdicts.twin("p-101", dataclasses.replace(behind, reports={"w": report}), None, 1)
+    assert "first learns wear from what is stored" in said.message
+
+
 @pytest.mark.parametrize("received_ns", [0, 1, NOW_NS])
 def test_freshness_and_faults_of_a_twin(received_ns):
     seen = Observed(received_ns)

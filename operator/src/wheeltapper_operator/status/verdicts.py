@@ -109,10 +109,15 @@ def twin(
             return Verdict("waiting", *hindrance, degraded=fault, more=fresh)
     for worker in own:
         if not workers.generations.runs(name, worker, str(workers.reports[worker].get("generation"))):
-            return Verdict(
-                "waiting", APPLYING, f"{worker} has not taken up this generation yet", degraded=fault, more=fresh
-            )
+            return Verdict("waiting", APPLYING, _behind(worker, workers.reports[worker]), degraded=fault, more=fresh)
     return Verdict("ready", RUNNING, "The workers run this generation", degraded=fault, more=fresh)
+
+
+def _behind(worker: str, report: Mapping[str, Any]) -> str:
+    learning = sorted({model for part in report.get("parts", {}).values() for model in part.get("learning", ())})
+    if not learning:
+        return f"{worker} has not taken up this generation yet"
+    return f"{worker} first learns {_some(learning)} from what is stored; until then what was in force before watches"
 
 
 def _fresh(seen: Observed | None, fresh_ns: int, now_ns: int) -> Said:
