@@ -212,7 +212,8 @@ def test_tick_at_the_end_of_time_is_kept(tmp_path):
 
 def test_config_that_changes_in_the_middle(tmp_path):
     """Another asset, another model's limit, another window: each takes effect at each step where that step was told."""
-    features = [*PIPELINE.features[:2], PIPELINE.features[2].model_copy(update={"window_ns": 20 * SECOND})]
+    level, kurtosis, speed = PIPELINE.features
+    features = [level, kurtosis.model_copy(update={"window_ns": 20 * SECOND}), speed]
     other = line_config(assets=["p-4", "p-2", "p-1"], pipeline=PIPELINE.model_copy(update={"features": features}))
 
     def changes(live: Live, number: int) -> None:
