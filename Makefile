@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-cluster cluster-up cluster-down check format bench chaos lock generate clean
+.PHONY: help demo test test-cluster cluster-up cluster-down check format bench chaos replay lock generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(INSTALLED) ## The benchmarks, one JSON line each, and docs/performance.
 
 chaos: $(INSTALLED) ## Kill and stop the line at random, 200 times; it has to be exact (options: SEED=7 ARGS="--kills 20 --runs 1")
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(ARGS)
+
+replay: $(INSTALLED) ## An hour of failing machines, each alert replayed before and after its files are merged (options: SEED=3)
+	$(BIN)/python -m tests.replay --seed $(or $(SEED),1)
 
 generate: $(INSTALLED) ## Write anew what is made from the code: CRDs, schemas, pages of kinds, library and metrics
 	$(BIN)/python -m wheeltapper_api.generate

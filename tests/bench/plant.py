@@ -124,20 +124,25 @@ def configs(fleet: Fleet, kind: str) -> tuple[CollectorConfig, LineConfig]:
     return collector.model_copy(update={"series": series}), line
 
 
-def batches(chunk: Chunk, collector: CollectorConfig, kind: str, assets: list[str]) -> Iterator[RawBatch]:
-    """A chunk's samples in order of time, half an hour a batch; they arrive when they are measured."""
+def batches(
+    chunk: Chunk, collector: CollectorConfig, kind: str, assets: list[str], block_s: int = BLOCK_S
+) -> Iterator[RawBatch]:
+    """A chunk's samples as they arrive, which is when they are measured, whatever their clocks say."""
     place = {(one.asset, one.signal): position for position, one in enumerate(collector.series)}
     machine = MACHINES[kind]
     signals = [signal.name for signal in machine.signals]
     series = np.array([[place[asset, signal] for signal in signals] for asset in assets])
     texts = {signals.index(signal.name): signal.texts for signal in machine.signals if signal.texts}
     values = np.stack([chunk.values[name] for name in signals], axis=1)  # [assets, signals, times]
-    for first in range(int(chunk.time_s[0]), int(chunk.time_s[-1]) + 1, BLOCK_S):
-        columns = np.flatnonzero((chunk.time_s >= first) & (chunk.time_s < first + BLOCK_S))
+    right = np.zeros((len(assets), len(chunk.time_s)))
+    ahead = np.stack([chunk.ahead_s.get(name, right) for name in signals], axis=1)
+    for first in range(int(chunk.time_s[0]), int(chunk.time_s[-1]) + 1, block_s):
+        columns = np.flatnonzero((chunk.time_s >= first) & (chunk.time_s < first + block_s))
         part = values[:, :, columns].transpose(2, 0, 1)
         sent = np.isfinite(part)
         when, asset, signal = np.nonzero(sent)
-        value, time_ns = part[sent], chunk.time_s[columns][when] * NS
+        value, received_ns = part[sent], chunk.time_s[columns][when] * NS
+        time_ns = received_ns + np.round(ahead[asset, signal, columns[when]] * NS).astype(np.int64)
         text = {}
         for position, words in texts.items():
             rows = np.flatnonzero(signal == position)
@@ -146,16 +151,18 @@ def batches(chunk: Chunk, collector: CollectorConfig, kind: str, assets: list[st
         bursts = [
             (burst.time_s * NS, place[assets[position], machine.waveform], samples)
             for burst in chunk.bursts
-            if first <= burst.time_s < first + BLOCK_S
+            if first <= burst.time_s < first + block_s
             for position, samples in zip(burst.asset.tolist(), burst.samples, strict=True)
         ]
         of = series[asset, signal]
         count = len(of)
         of = np.append(of, [one for _, one, _ in bursts]).astype(np.int32)
-        time_ns = np.append(time_ns, [at for at, _, _ in bursts]).astype(np.int64)
+        burst_ns = [at for at, _, _ in bursts]
+        time_ns = np.append(time_ns, burst_ns).astype(np.int64)
+        received_ns = np.append(received_ns, burst_ns).astype(np.int64)
         value = np.append(value, np.full(len(bursts), np.nan))
         waves = {count + row: samples for row, (_, _, samples) in enumerate(bursts)}
-        yield raw_batch(of, time_ns, value, time_ns, text=text, bursts=waves)
+        yield raw_batch(of, time_ns, value, received_ns, text=text, bursts=waves)
 
 
 def run(fleet: Fleet, kind: str) -> Found:

@@ -15,6 +15,8 @@ from wheeltapper_workers.history.query import QueryError, query
 
 _SECOND: Final = 10**9
 _TOLERANCE: Final = 1e-12
+_PATIENCE_S: Final = 900.0
+"""For a question about all there is, on a machine that others use, too."""
 
 Sent = list[tuple[Schedule, int]]
 """Schedules and the number of rows that were sent of each."""
@@ -39,6 +41,7 @@ def check(tables: str, sent: Sent) -> str:
         "SELECT count(*) AS rows, sum(value) AS total, sum(quality) AS flags, count(DISTINCT hash(asset, signal,"
         " source_time)) AS different FROM raw",
         memory_mb=4096,
+        timeout_seconds=_PATIENCE_S,
     ).to_pylist()
     compared(
         ("Rows in raw", found["rows"], rows),
@@ -62,6 +65,7 @@ def _check_scores(tables: str, schedule: Schedule, rows: int, window_s: int = 2)
         "SELECT CAST(substr(asset, 3) AS INT) AS asset, CAST(epoch(window_end) AS BIGINT) AS second, score FROM scores"  # noqa: S608 - ours
         f" WHERE failure_model = 'level' AND epoch(window_end) BETWEEN {first_end} AND {last_end}"
         " ORDER BY second, asset",
+        timeout_seconds=_PATIENCE_S,
     )
     ends = np.arange(first_end, last_end + 1)
     wanted = np.array([_means(schedule, rows, asset, ends, window_s) for asset in range(schedule.assets)]).T

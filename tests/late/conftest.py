@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from wheeltapper_workers.history.query import query
 from wheeltapper_workers.history.tables import Store
 
 NOW_US = (START + 7200 * SECOND) // 1000
+_MOMENTS = itertools.count(NOW_US)
+"""Each pass is later than the one before."""
 FORMED = "window_end <= (SELECT max(window_end) FROM {table}_revisions WHERE revision = 0)"
 """Rows whose window was formed: of late samples none is that was not."""
 WHERE = {
@@ -38,15 +41,25 @@ def thrown(samples, seed=1, share=0.05, low=20, high=200, since=400, until=10**6
 def corrected(store: Store, job: Corrector | None = None, most: int = 100) -> list[Pass]:
     """All passes until there is nothing to do."""
     job = job or Corrector(store, LINE.tenant)
-    passes = [job.work(LINE, NOW_US)]
+    passes = [job.work(LINE, next(_MOMENTS))]
     while passes[-1].more:
-        passes.append(job.work(LINE, NOW_US))
+        passes.append(job.work(LINE, next(_MOMENTS)))
         assert len(passes) < most
     return passes
 
 
 def ask(store: Store, sql: str):
     return query(store.root, sql, LINE.tenant, storage_options=store.storage_options).to_pylist()
+
+
+def counted(store: Store) -> dict[str, int]:
+    """What all entries say together."""
+    (found,) = ask(
+        store,
+        "SELECT sum(late) AS late, sum(windows) AS windows, sum(scores) AS scores, sum(crossed) AS crossed "
+        "FROM corrections",
+    )
+    return found
 
 
 def said(store: Store, table: str, which: str = "", where: str = "true", without=frozenset(WHERE)):

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from tests.late.conftest import NOW_US, ORDER, appended, assert_as_in_order, corrected, thrown
+from tests.late.conftest import NOW_US, ORDER, appended, assert_as_in_order, corrected, counted, thrown
+from tests.late.test_late_data_raises_an_alert import late_fault
 from tests.replay.conftest import faulty, keep, run
 from tests.support.lines import LINE
 from wheeltapper_workers.history.late import correction, corrector, scores_in_order
@@ -43,7 +44,7 @@ def undisturbed(uncorrected, tmp_path_factory):
     shutil.copytree(uncorrected.root, root)
     store = Store(str(root))
     corrected(store)
-    return {table: appended(store, table) for table in ORDER}
+    return {table: appended(store, table) for table in ORDER} | {"counted": counted(store)}
 
 
 def dying(monkeypatch, number: int, after_the_write: bool):
@@ -73,8 +74,9 @@ def test_killed_at_a_write(here, in_order, undisturbed, monkeypatch, number, aft
     corrected(here)
     assert_as_in_order(here, in_order)
     assert {table: keys(appended(here, table)) for table in ORDER} == {
-        table: keys(rows) for table, rows in undisturbed.items()
+        table: keys(undisturbed[table]) for table in ORDER
     }
+    assert counted(here) == undisturbed["counted"]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -94,13 +96,30 @@ def test_killed_while_scores_wait_for_their_detector(in_order, tmp_path, monkeyp
     assert len(late) > 2 * len([row for row in appended(store, "features") if row["revision"] == "1"])
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_killed_before_its_entry_it_is_counted_all_the_same(tmp_path, monkeypatch, number):
+    """Also which scores crossed the limit, though they are on the other side by now."""
+    line, stores = run(late_fault()), [Store(str(tmp_path / name)) for name in ("whole", "killed")]
+    for store in stores:
+        keep(line, store.root)
+    whole, killed = stores
+    corrected(whole)
+    with monkeypatch.context() as patch:
+        dying(patch, number, after_the_write=True)
+        with pytest.raises(Killed):
+            corrected(killed)
+    corrected(killed)
+    assert counted(killed) == counted(whole)
+    assert counted(whole)["crossed"] > 0
+
+
 def keys(rows):
     """Which revisions there are of which rows, and what led to them."""
     names = ("asset", "failure_model", "window_end", "revision", "late_first", "late_last")
     return [tuple(row.get(name) for name in names) for row in rows]
 
 
-def test_killed_again_and_again(here, in_order, monkeypatch):
+def test_killed_again_and_again(here, in_order, undisturbed, monkeypatch):
     """At every write there is, each time in another process."""
     for _ in range(40):
         with monkeypatch.context() as patch:
@@ -115,6 +134,7 @@ def test_killed_again_and_again(here, in_order, monkeypatch):
     assert_as_in_order(here, in_order)
     found = keys(appended(here, "features"))
     assert len(found) == len(set(found))
+    assert counted(here) == undisturbed["counted"]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

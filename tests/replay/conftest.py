@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 from tests.support import lines
 from tests.support.lines import LINE, SECOND, START, healthy
 from wheeltapper_api.config import LineConfig, StoreConfig
-from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, HEADER_TICK, Stage
+from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, HEADER_TICK, Line, Stage
 from wheeltapper_workers.alerts.alerter import AlertStep
 from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.history.historian import Historian
@@ -44,26 +44,27 @@ class Message:
     published_ns: int
     payload: bytes
     headers: dict[str, str]
+    line: Line = LINE
 
     def add_to(self, historian: Historian) -> None:
         writer = "tick" if HEADER_TICK in self.headers else "writer"
-        subject = LINE.subject(self.stage, writer)
+        subject = self.line.subject(self.stage, writer)
         arguments = (self.stage, self.sequence, self.published_ns, subject, self.payload, self.headers)
         assert historian.add(*arguments) is None
 
 
 @dataclass
 class Streams:
-    """What one live line would have published, in the order in which it was."""
+    """What live lines would have published, in the order in which it was."""
 
     messages: dict[Stage, list[Message]] = field(default_factory=lambda: {stage: [] for stage in Stage})
     _gaps: int = 0
 
-    def publish(self, stage: Stage, now_ns: int, payload: bytes, headers: dict[str, str]) -> Message:
+    def publish(self, stage: Stage, now_ns: int, payload: bytes, headers: dict[str, str], line: Line = LINE) -> Message:
         # Other lines publish in the same streams: the numbers of one line have gaps.
         self._gaps = (self._gaps * 7 + 3) % 5
         before = self.messages[stage][-1].sequence if self.messages[stage] else 0
-        message = Message(stage, before + 1 + self._gaps, now_ns, payload, headers)
+        message = Message(stage, before + 1 + self._gaps, now_ns, payload, headers, line)
         self.messages[stage].append(message)
         return message
 
@@ -73,10 +74,10 @@ def line_config(**options) -> LineConfig:
 
 
 class Live:
-    """The three roles of a line, as the runtime drives them."""
+    """The three roles of a line, as the runtime drives them; lines of one tenant share their streams."""
 
-    def __init__(self, config: LineConfig) -> None:
-        self.streams = Streams()
+    def __init__(self, config: LineConfig, streams: Streams | None = None) -> None:
+        self.streams = streams or Streams()
         self._wanted = config
         self._configs = {line_generation(config): config}
         self._steps = {stage: step(config) for stage, step in STEPS.items()}
@@ -91,7 +92,7 @@ class Live:
 
     def tick(self, stage: Stage, now_ns: int, generation: str, learned: bytes = b"") -> None:
         told = {HEADER_TICK: str(now_ns), HEADER_GENERATION: generation}
-        message = self.streams.publish(stage, now_ns, learned, told)
+        message = self.streams.publish(stage, now_ns, learned, told, self._wanted.line)
         if generation and generation != self._generations[stage]:
             config = self._configs[generation]
             self._states[stage] = self._steps[stage].reconfigure(self._states[stage], config)
@@ -102,7 +103,7 @@ class Live:
 
     def take(self, stage: Stage, now_ns: int, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish a message, and all that comes of it."""
-        message = self.streams.publish(stage, now_ns, payload, headers or {})
+        message = self.streams.publish(stage, now_ns, payload, headers or {}, self._wanted.line)
         if stage is Stage.EVENTS:
             return
         batch, generation = from_bytes(payload, stage), message.headers.get(HEADER_GENERATION, "")
@@ -193,14 +194,21 @@ def the_alert(root: str, storage_options=None) -> str:
     return event.data.alert_id
 
 
-def rewrite(root: str, table: str, change: Callable[[pa.Table], pa.Table]) -> None:
+def rewrite(root: str, table: str, change: Callable[[pa.Table], pa.Table], tenant: str = LINE.tenant) -> None:
     """Replace a table by what is made of its rows."""
-    path = Store(root).path(LINE.tenant, table)
+    path = Store(root).path(tenant, table)
     rows = DeltaTable(path).to_pyarrow_table()
     write_deltalake(path, change(rows), mode="overwrite", partition_by=list(PARTITIONS))
 
 
-def edit(root: str, table: str, where: pc.Expression, column: str, make: Callable[[Any], Any]) -> None:
+def edit(
+    root: str,
+    table: str,
+    where: pc.Expression,
+    column: str,
+    make: Callable[[Any], Any],
+    tenant: str = LINE.tenant,
+) -> None:
     """Change the value of a column in the one row that a filter finds."""
 
     def change(rows: pa.Table) -> pa.Table:
@@ -211,7 +219,7 @@ def edit(root: str, table: str, where: pc.Expression, column: str, make: Callabl
         position = rows.column_names.index(column)
         return rows.set_column(position, column, pa.array(values, rows[column].type)).drop_columns("number")
 
-    rewrite(root, table, change)
+    rewrite(root, table, change, tenant)
 
 
 def flip(value: float, bit: int = 0) -> float:

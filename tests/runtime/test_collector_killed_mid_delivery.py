@@ -19,7 +19,7 @@ from wheeltapper_workers.runtime.blocks import codes, from_bytes, numbers
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.fenced import FencedWriter
 from wheeltapper_workers.runtime.jetstream import StreamReader
-from wheeltapper_workers.sources.base import ConnectionState, Delivery, History
+from wheeltapper_workers.sources.base import NOTHING_KEPT, ConnectionState, Delivery, History
 from wheeltapper_workers.sources.collector import Collector
 
 SECOND = 10**9
@@ -57,6 +57,8 @@ class Tape:
         self.acknowledged = 0
         self.sent = 0
         self.history = history
+        self.places = []
+        """What each run was told of where the one before had ended."""
 
     def batch(self, start, stop):
         part = slice(start, stop)
@@ -69,9 +71,10 @@ class Tape:
 class TapeSource:
     """A source that plays a tape, with a few deliveries open at a time."""
 
-    def __init__(self, tape):
+    def __init__(self, tape, kept=NOTHING_KEPT):
         self.tape = tape
         self.open = 0
+        tape.places.append(int(kept.place or 0))
 
     async def deliveries(self):
         at = self.tape.acknowledged
@@ -80,7 +83,8 @@ class TapeSource:
                 await asyncio.sleep(0)
             stop = min(at + BATCH, ROWS)
             self.open += 1
-            yield Delivery(functools.partial(self.tape.batch, at, stop), functools.partial(self._done, stop))
+            done = functools.partial(self._done, stop)
+            yield Delivery(functools.partial(self.tape.batch, at, stop), done, place=str(stop))
             at = stop
             await asyncio.sleep(0)
 
@@ -107,7 +111,7 @@ class TapeSource:
 async def collect(server, folder, tape, kill_after=None):
     """Run a collector until the tape is through, or until it is killed: no farewell, nothing saved."""
     client = await jetstream.connect(server.url, server.credentials, "test")
-    collector = Collector(client, config(), lambda *_: TapeSource(tape), CheckpointStore(folder, "collect"))
+    collector = Collector(client, config(), lambda _, kept: TapeSource(tape, kept), CheckpointStore(folder, "collect"))
     await collector.start()
     task = asyncio.create_task(collector.run())
     try:
@@ -175,6 +179,22 @@ async def test_killed_at_random_it_writes_what_an_undisturbed_run_writes(server,
             collector._save()  # as it does every few seconds
     assert killed > 5
     assert sorted(await stored(server)) == sorted(whole)
+
+
+@pytest.mark.parametrize("damage", ["none", "lost"])
+async def test_next_run_is_told_how_far_the_stream_is(server, tmp_path, damage):
+    """To the delivery: what is partly written is not in it, what is acknowledged always is."""
+    chance, tape, acknowledged, rows = random.Random(7), Tape(7), [0], [0]
+    while tape.acknowledged < ROWS:
+        collector = await collect(server, tmp_path / "c", tape, kill_after=chance.uniform(0.0, 0.03))
+        acknowledged.append(tape.acknowledged)
+        rows.append(len(await stored(server)))
+        if damage == "none" and chance.random() < 0.5:
+            collector._save()
+    await collect(server, tmp_path / "c", tape)
+    assert len(set(tape.places)) > 3
+    for place, least, most in zip(tape.places, acknowledged, rows, strict=True):
+        assert least <= place <= most < place + 2 * BATCH
 
 
 async def test_state_is_never_saved_ahead_of_the_stream(server, tmp_path):

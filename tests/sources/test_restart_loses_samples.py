@@ -21,11 +21,11 @@ class Memory:
     """What the collector's checkpoint would keep."""
 
     def __init__(self):
-        self.document = {}
+        self.document, self.place = {}, ""
 
     @property
     def kept(self):
-        return Kept(self.document, lambda document: setattr(self, "document", document))
+        return Kept(self.document, lambda document: setattr(self, "document", document), self.place)
 
 
 @pytest.fixture
@@ -81,6 +81,76 @@ async def test_what_a_dead_connection_swallowed_is_asked_for_again(plant, read, 
             await until(lambda: not subscription._triggered_datachanges)
     second = read(config, kept=memory.kept)
     await second.until(lambda: second.values()[-29:] == [float(value) for value in range(1, 30)])
+
+
+async def swallowed(server, reader):
+    """Publications with 1, 2 and 3, each of its own, which a connection took that was dead by then; their numbers."""
+    await reader.until(lambda: server.unacknowledged == 0)
+    await reader.kill()
+    (subscription,) = server.subscriptions.values()
+    first = subscription._notification_seq
+    for value in (1.0, 2.0, 3.0):
+        await server.write("Flow", value)
+        await until(lambda: not subscription._triggered_datachanges)
+    return subscription, first
+
+
+async def test_what_was_repeated_to_a_run_that_was_killed_too_is_repeated_again(plant, read, collector, series, memory):
+    """A server keeps what it has sent until that is acknowledged (part 4, 5.13.6), however often it was sent."""
+    server = await plant(Flow=0.0)
+    config = collector(series(), endpoint=server.url)
+    first = read(config, kept=memory.kept)
+    await first.until(lambda: len(first.rows) == 1)
+    await swallowed(server, first)
+    second = read(config, kept=memory.kept)
+    second.hold = True
+    await second.until(lambda: second.values() == [1.0, 2.0, 3.0])
+    await second.kill()
+    third = read(config, kept=memory.kept)
+    await third.until(lambda: third.values() == [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("gone", [(0,), (1,), (0, 1, 2)], ids=["the first", "one between", "all"])
+async def test_what_the_server_kept_no_longer_is_said_to_be_missing(plant, read, collector, series, memory, gone):
+    """Servers keep so many; and some let go of what they have repeated."""
+    server = await plant(Flow=0.0)
+    config = collector(series(), endpoint=server.url)
+    first = read(config, kept=memory.kept)
+    first.hold = True
+    await first.until(lambda: len(first.open) == 1)
+    memory.place = first.open[0].place
+    first.open[0].done()
+    subscription, number = await swallowed(server, first)
+    for one in gone:
+        del subscription._not_acknowledged_results[number + one]
+    second = read(config, kept=memory.kept)
+    second.hold = True
+    await second.until(lambda: len(second.open) == 3 - len(gone))
+    await server.write("Flow", 4.0)
+    await second.until(lambda: second.values()[-1:] == [4.0])
+    assert second.values() == [value for at, value in enumerate((1.0, 2.0, 3.0)) if at not in gone] + [4.0]
+    broken = [delivery.broken for delivery in second.open]
+    assert broken.count("The server did not keep what it had sent") == 1
+    assert broken.index("The server did not keep what it had sent") == (1 if gone == (1,) else 0)
+    assert second.source.missed == len(gone)
+
+
+async def test_nothing_is_said_to_be_missing_where_nothing_is(plant, read, collector, series, memory):
+    """Though the place is older than what was acknowledged last, or of another subscription."""
+    server = await plant(Flow=0.0)
+    config = collector(series(), endpoint=server.url)
+    first = read(config, kept=memory.kept)
+    await first.until(lambda: len(first.rows) == 1)
+    subscription, number = await swallowed(server, first)
+    for place in ("", f"{subscription.data.SubscriptionId + 1}:1", f"{subscription.data.SubscriptionId}:{number - 1}"):
+        memory.place = place
+        reader = read(config, kept=memory.kept)
+        reader.hold = True
+        await reader.until(lambda reader=reader: reader.values() == [1.0, 2.0, 3.0])
+        assert [delivery.broken for delivery in reader.open] == ["", "", ""]
+        await reader.kill()
+    last = read(config, kept=memory.kept)
+    await last.until(lambda: server.unacknowledged == 0)
 
 
 async def test_edited_meanwhile_it_reads_what_is_wanted_now(plant, read, collector, series, memory):

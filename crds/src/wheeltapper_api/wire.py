@@ -23,6 +23,8 @@ HEADER_TICK: Final = "Wheeltapper-Tick"
 """Present on a tick: its time in nanoseconds since 1970 (UTC). A tick has no body."""
 HEADER_GENERATION: Final = "Wheeltapper-Generation"
 """Config generation: on a block the one it was made with, on a tick the one that holds from here on."""
+HEADER_PLACE: Final = "Wheeltapper-Place"
+"""On the last block of what a source delivered at once: what the source calls it, for the run after a restart."""
 HEADER_TRACE: Final = "traceparent"
 """W3C trace context."""
 

@@ -29,6 +29,7 @@ from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, lost_end, made_anew
 from wheeltapper_workers.history.tables import Store
+from wheeltapper_workers.runtime import memory
 from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader, insist
 from wheeltapper_workers.runtime.lost_end import count_on, first_after, microseconds
 from wheeltapper_workers.runtime.missed import Missed
@@ -303,6 +304,7 @@ class Recorder:
             if self._commits % _COMMITS_BETWEEN_COMPACTIONS == 0:
                 for table in await asyncio.to_thread(self._historian.compact):
                     log.info("Merged the small files of %s", table)
+                await asyncio.to_thread(memory.give_back)
             if time.monotonic() >= self._sweep_at:
                 self._sweep_at = time.monotonic() + _SWEEP_SECONDS
                 log.info("Removed %d files that no table needs", await asyncio.to_thread(self._historian.sweep))

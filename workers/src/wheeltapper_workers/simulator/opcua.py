@@ -118,12 +118,19 @@ async def serve(
 
 
 def hand_over_subscriptions(server: Server) -> None:
-    """Let a subscription that another session takes over publish there.
+    """Let a subscription that another session takes over publish there, and repeat there what nobody acknowledged.
 
     The library moves where a subscription's publications go, and leaves it asking the old connection for permission.
+    And it forgets what it has repeated, which may be lost once more.
     """
     service = server.iserver.subscription_service
     transfer = service.transfer_subscriptions
+
+    def repeat(params: ua.RepublishParameters) -> ua.NotificationMessage:
+        subscription = service.subscriptions.get(params.SubscriptionId)
+        sent = subscription._not_acknowledged_results if subscription else {}
+        result = sent.get(params.RetransmitSequenceNumber)
+        return result.NotificationMessage if result else ua.NotificationMessage()
 
     async def complete(
         params: ua.TransferSubscriptionsParameters, session_id: ua.NodeId, callback: Any
@@ -135,6 +142,7 @@ def hand_over_subscriptions(server: Server) -> None:
         return results
 
     service.transfer_subscriptions = complete  # type: ignore[method-assign]  # on this one server
+    service.republish = repeat  # type: ignore[method-assign]
 
 
 async def wait_until(event: asyncio.Event, seconds: float) -> bool:

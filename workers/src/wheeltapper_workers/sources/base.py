@@ -35,11 +35,15 @@ class Delivery:
     source acknowledge it to the machine's side. Deliveries may be done in any order; calling it again does nothing.
     """
 
-    __slots__ = ("_batch", "_done", "_make", "broken")
+    __slots__ = ("_batch", "_done", "_make", "broken", "place")
 
-    def __init__(self, make: Callable[[], RawBatch], done: Callable[[], None], broken: str = "") -> None:
+    def __init__(
+        self, make: Callable[[], RawBatch], done: Callable[[], None], broken: str = "", place: str = ""
+    ) -> None:
         self.broken = broken
         """Why samples of any series may be missing in front of it; empty if none are."""
+        self.place = place
+        """What the source calls it, so that the next run can tell what comes after it; empty if it does not need to."""
         self._make = make
         self._batch: RawBatch | None = None
         self._done: Callable[[], None] | None = done
@@ -76,6 +80,8 @@ class Kept:
     """Ready for JSON; empty at first. No secrets."""
     keep: Callable[[dict[str, Any]], None]
     """Save another memory now."""
+    place: str = ""
+    """Of the last delivery that is in the stream as a whole; empty if it is not known."""
 
 
 NOTHING_KEPT: Final = Kept({}, lambda _: None)

@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from opentelemetry import trace
 
 from wheeltapper_api.config import CollectorConfig, WorkerConfig
-from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
+from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, HEADER_PLACE, Line, Stage
 from wheeltapper_workers.contracts.check import absorb, check, remember
 from wheeltapper_workers.contracts.checked import Checked
 from wheeltapper_workers.contracts.gaps import Gaps, gaps_before, open_since
@@ -94,12 +94,12 @@ class Collector:
         checkpoint = self._store.load(_VERSION)
         if checkpoint is not None:
             self._state = _restored(checkpoint, self._config, self._table)
-            self._written = Written.restored(checkpoint.snapshot.document["written"])
-            self._memory = checkpoint.snapshot.document["source"]
-            self._cause = checkpoint.snapshot.document["cause"]
+            document = checkpoint.snapshot.document
+            self._written = Written.restored(document["written"], document.get("place", ""))
+            self._memory, self._cause = document["source"], document["cause"]
         await self._open_writers()
         self._expect_repeats()
-        self._source = self._make_source(self._config, Kept(self._memory, self._keep))
+        self._source = self._make_source(self._config, Kept(self._memory, self._keep, self._written.place))
 
     async def configure(self, config: WorkerConfig) -> None:
         """Follow a new list of series; what stays is not touched."""
@@ -205,21 +205,25 @@ class Collector:
         gaps = gaps_before(self._state, raw, self._table)
         if len(gaps):
             await self._recover(gaps, int(gaps.until_ns.max()))
-        await self._write(raw)
+        await self._write(raw, delivery.place)
+        self._written.complete(delivery.place)
         self._state.unsure[raw.series] = False
         delivery.done()
         if time.monotonic_ns() - self._saved_ns > _CHECKPOINT_NS:
             self._save()
 
-    async def _write(self, raw: RawBatch) -> Checked:
+    async def _write(self, raw: RawBatch, place: str = "") -> Checked:
         """Bring samples into the stream; returns them without those that are there already."""
         self._ahead = True
         with tracing.span(self._tracer, "collect", "", {"connection": self._config.name, "rows": len(raw)}):
             self._state, checked = check(self._state, raw, self._table)
-            for line, batch in checked.blocks(self._table):
+            blocks = checked.blocks(self._table)
+            for at, (line, batch) in enumerate(blocks, 1):
                 writer = self._writers[line]
                 number = int(writer.last_input.partition(":")[0] or 0) + 1
                 headers = {HEADER_INPUT: f"{number}:0", HEADER_GENERATION: "", **tracing.headers()}
+                if place and at == len(blocks):
+                    headers[HEADER_PLACE] = place
                 sequence = await writer.write(to_bytes(batch), headers)
                 self._written.add(line.key, sequence, len(batch))
                 metrics.record_delay("collect", line, Stage.TELEMETRY, batch)
@@ -305,6 +309,7 @@ class Collector:
                 else:
                     remember(self._state, block, line, self._table)
                 self._written.add(line.key, message.sequence, len(block))
+                self._written.complete(message.headers.get(HEADER_PLACE, ""), message.sequence)
         await reader.close()
 
     def _save(self) -> None:
@@ -314,6 +319,7 @@ class Collector:
         arrays = {f.name: getattr(self._state, f.name) for f in fields(ContractState) if f.name not in _NO_ARRAYS}
         document = {
             "written": self._written.document(),
+            "place": self._written.place,
             "source": self._memory,
             "cause": self._cause,
             "config": self._config.model_dump(mode="json"),

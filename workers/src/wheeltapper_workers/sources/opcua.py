@@ -141,6 +141,7 @@ class OpcUaSource:
                 functools.partial(self._items.batch, one.got.changes, one.received_ns, one.resent),
                 functools.partial(one.link.done, one.got.sequence, one.credit),
                 one.broken,
+                f"{one.got.subscription}:{one.got.sequence}",
             )
         if self._task is not None and not self._task.cancelled():
             self._task.result()
@@ -246,7 +247,9 @@ class OpcUaSource:
             available = await session.take_over(memory["subscription"])
             session.keep_alive_s = memory["keep_alive_s"]
             self._items.recall(memory["items"])
+            session.last_sequence = self._last_stored(session.subscription)
             for sequence in available:
+                await self._fill(link, sequence)
                 again = await session.republish(sequence)
                 if again is not None:
                     self._deliver(link, again, credit=False, resent=True)
@@ -255,6 +258,11 @@ class OpcUaSource:
             return False
         self._remember(session)
         return True
+
+    def _last_stored(self, subscription: int | None) -> int | None:
+        """Number of the last publication of a subscription that is in the stream; None if nobody knows."""
+        of, _, sequence = self._kept.place.partition(":")
+        return int(sequence) if of == str(subscription) else None
 
     def _remember(self, session: Session) -> None:
         """Have kept what the next run needs to take the subscription over."""

@@ -17,11 +17,15 @@ class Written:
         self._until: dict[str, int] = {}
         self._blocks: deque[tuple[str, int, int]] = deque()
         self._rows = 0
+        self.place = ""
+        """Of the last delivery that is in the stream as a whole."""
+        self._placed = 0
 
     @classmethod
-    def restored(cls, document: dict[str, list[int]]) -> Self:
+    def restored(cls, document: dict[str, list[int]], place: str) -> Self:
         """From a checkpoint."""
         self = cls()
+        self.place, self._placed = place, max((until for _, until in document.values()), default=0)
         for line, (since, until) in document.items():
             self._blocks.append((line, since, 0))
             self._until[line] = until
@@ -38,6 +42,12 @@ class Written:
         self._rows += rows
         while len(self._blocks) > _BLOCKS or self._rows - self._blocks[0][2] >= REMEMBERED:
             self._rows -= self._blocks.popleft()[2]
+
+    def complete(self, place: str, sequence: int = 0) -> None:
+        """A delivery is in the stream, with the block of a sequence as its last; 0 if all it had was there already."""
+        # Lines are read back one after the other, and the stream has the order of all of them.
+        if place and (not sequence or sequence > self._placed):
+            self.place, self._placed = place, max(sequence, self._placed)
 
     def until(self, line: str) -> int:
         """Last block, 0 if there is none."""

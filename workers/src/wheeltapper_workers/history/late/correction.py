@@ -14,7 +14,7 @@ import pyarrow as pa
 from wheeltapper_api.config import LineConfig
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_INPUT, Line, Stage
 from wheeltapper_workers.history.late.asset_history import AssetHistory
-from wheeltapper_workers.history.late.differences import as_corrections, places, says_otherwise
+from wheeltapper_workers.history.late.differences import as_corrections, crossings, places, says_otherwise
 from wheeltapper_workers.history.late.in_order import alone, features_in_order, modes_after, nanoseconds
 from wheeltapper_workers.history.late.lateness import Rules, Touched, joined
 from wheeltapper_workers.history.late.scores_in_order import Place, ScoreRuns
@@ -31,8 +31,6 @@ CHUNK: Final = 1024
 _BEYOND: Final = 64
 """Windows looked at behind those that are touched, for as long as the mode there becomes another one."""
 _MODES: Final = ("window_end", "mode", "mode_since")
-_LIMIT: Final = 1.0
-"""Of a score."""
 _ROUNDING: Final = 1e-9
 
 
@@ -145,7 +143,7 @@ class Correction:
             stored = self._history.newest("scores", settling.start, scored.end)
             place = places(rows, stored, ("failure_model", "window_end"))
             kept = says_otherwise(rows, stored, place) & self._same_grounds(rows, stored, place)
-            self.found.crossed += _crossings(rows, stored, place, kept)
+            self.found.crossed += crossings(rows, stored, place, kept)
             late = (settling.first, settling.last)
             self._keep(self.found.scores, rows, stored, place, kept, late, "features_sequence")
         if scored.settled:
@@ -262,13 +260,3 @@ def _appended(stored: pa.Table, place: I64, part: Touched) -> Bools:
     led = np.asarray(stored["late_last"].fill_null(0)) if "late_last" in stored.column_names else np.zeros(len(stored))
     appended: Bools = np.append(led >= part.first, False)[place]  # what is not stored finds the last
     return appended
-
-
-def _crossings(rows: pa.Table, stored: pa.Table, place: I64, kept: Bools) -> int:
-    """Scores that are on the other side of the limit than what is stored."""
-    mine = np.flatnonzero(kept)
-    now = np.asarray(rows["score"].take(mine).to_numpy(), np.float64)
-    before = np.full(len(mine), np.nan)
-    there = place[mine] >= 0
-    before[there] = stored["score"].take(place[mine][there]).to_numpy()
-    return int(((before >= _LIMIT) != (now >= _LIMIT)).sum())

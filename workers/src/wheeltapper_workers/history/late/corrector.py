@@ -23,6 +23,7 @@ from wheeltapper_workers.history.late.correction import Correction, Corrections,
 from wheeltapper_workers.history.late.lateness import Rules, Touched
 from wheeltapper_workers.history.late.scan import Found, scanned
 from wheeltapper_workers.history.late.scores_in_order import PLACES, Place
+from wheeltapper_workers.history.late.unentered import Unentered, unentered
 from wheeltapper_workers.history.revisions import correction_id
 from wheeltapper_workers.history.stored import highest, in_order, of_line
 from wheeltapper_workers.history.tables import CORRECTIONS, SCHEMAS, TIME, Store
@@ -49,6 +50,8 @@ class _LineState:
     settling: dict[str, Settling] = field(default_factory=dict)
     entered: int = 0
     """Samples looked at since the last entry."""
+    unentered: Unentered = field(default_factory=Unentered)
+    """What looks have appended that ended before they could enter it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Corrector:
         pinned = {name: self._store.open(self._tenant, name) for name in ("features", "scores", CORRECTIONS)}
         before = state.found
         found = scanned(self._store, line, known, before, formed, LOOK_ROWS, self._go_on)
-        after = _LineState(found, dict(state.settling), state.entered + found.rows)
+        after = _LineState(found, dict(state.settling), state.entered + found.rows, state.unentered)
         corrections = self._correct(line, known, after, now_us)
         late = after.found.late - before.late
         self._commit(line, known, pinned, corrections, (before, after), now_us)
@@ -145,12 +148,20 @@ class Corrector:
         dataset = self._store.dataset(self._tenant, CORRECTIONS)
         if dataset is not None:
             where = of_line(line) & (pc.field("shard") == line.shard)
-            rows = dataset.to_table(["number", "block_sequence", "state"], filter=where).sort_by("number")
+            rows = dataset.to_table(["number", "time", "block_sequence", "state"], filter=where).sort_by("number")
             if rows.num_rows:
                 document = json.loads(rows["state"][-1].as_py())
                 settling = {asset: Settling(*parts) for asset, parts in document["settling"].items()}
-                return _LineState(Found.restored(rows["block_sequence"][-1].as_py(), document, known), settling)
-        return _LineState(Found.nothing(known, self._first_generation(line)))
+                found = Found.restored(rows["block_sequence"][-1].as_py(), document, known)
+                return _LineState(
+                    found, settling, unentered=self._unentered(line, known, found, rows["time"][-1].value)
+                )
+        found = Found.nothing(known, self._first_generation(line))
+        return _LineState(found, unentered=self._unentered(line, known, found, 0))
+
+    def _unentered(self, line: Line, known: Told, found: Found, since_us: int) -> Unentered:
+        assets = [asset.name for asset in known.config(found.generation).assets]
+        return unentered(self._store, line, assets, since_us)
 
     def _first_generation(self, line: Line) -> str:
         """Generation of a line whose first tick is not stored."""
@@ -230,6 +241,7 @@ class Corrector:
         self._append("features", pinned["features"], features)
         before, state = states
         changed = before.parts != state.found.parts or before.late != state.found.late
+        changed |= state.unentered != Unentered()
         if changed or features.num_rows or scores.num_rows or state.entered >= ENTRY_ROWS:
             self._enter(line, known, pinned[CORRECTIONS], made, state, now_us)
 
@@ -245,14 +257,14 @@ class Corrector:
             number=(table.transaction_version(correction_id(CORRECTIONS)) or 0) + 1 if table else 1,
             block_sequence=found.position,
             late=found.late,
-            windows=sum(rows.num_rows for rows in made.features),
-            scores=sum(rows.num_rows for rows in made.scores),
-            crossed=made.crossed,
+            windows=sum(rows.num_rows for rows in made.features) + state.unentered.windows,
+            scores=sum(rows.num_rows for rows in made.scores) + state.unentered.scores,
+            crossed=made.crossed + state.unentered.crossed,
             note=". ".join(made.notes),
             state=json.dumps(document),
         )
         self._append(CORRECTIONS, table, entry)
-        state.entered = 0
+        state.entered, state.unentered = 0, Unentered()
         state.found = replace(found, late=0)
 
     def _append(self, name: str, pinned: DeltaTable | None, rows: pa.Table) -> None:

@@ -23,6 +23,8 @@ _NOT_SAID: Final = frozenset(
     }
 )
 """Columns that tell where a row comes from, and not what it says."""
+_LIMIT: Final = 1.0
+"""Of a score."""
 
 
 def places(made: pa.Table, stored: pa.Table, keys: Sequence[str]) -> I64:
@@ -72,6 +74,16 @@ def as_corrections(
     for name, column in columns.items():
         made = made.set_column(made.column_names.index(name), made.schema.field(name), column)
     return made
+
+
+def crossings(rows: pa.Table, stored: pa.Table, place: I64, kept: Bools) -> int:
+    """Scores that are on the other side of the limit than what is stored."""
+    mine = np.flatnonzero(kept)
+    now = np.asarray(rows["score"].take(mine).to_numpy(), np.float64)
+    before = np.full(len(mine), np.nan)
+    there = place[mine] >= 0
+    before[there] = stored["score"].take(place[mine][there]).to_numpy()
+    return int(((before >= _LIMIT) != (now >= _LIMIT)).sum())
 
 
 def _taken(stored: pa.Table, name: str, place: I64) -> I64:
