@@ -34,7 +34,7 @@ from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
 from wheeltapper_operator.kube.statuses import StatusWriter
 from wheeltapper_operator.names import CREATED, MANAGED, TENANT_LABEL
 from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, NAMESPACE, POD, Key, key_of
-from wheeltapper_operator.reconcile.binding import bound, symbols
+from wheeltapper_operator.reconcile.binding import bound, pulled_with, symbols
 from wheeltapper_operator.reconcile.changes import changes, digest
 from wheeltapper_operator.reconcile.deletion import finalizers, users
 from wheeltapper_operator.reconcile.generations import Generations
@@ -207,7 +207,8 @@ class Tenant:
         size = storage_bytes(plan, settings.backbone_replicas)
         await self._account(size, grow_only=True)
         backbone = self._backbone = self._backbone or self._connection()
-        desired = [*self._secured(plan), *bound(plan.manifests, symbols(settings))]
+        made = bound(plan.manifests, symbols(settings))
+        desired = [*self._secured(plan), *(pulled_with(obj, settings.pull_secrets) for obj in made)]
         await self._list_present(plan.namespace)
         self._forget_edited(plan.namespace)
         kept = {key for key in self._applied.present if key.kind == CLAIM and key.name == TABLES}
