@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import subprocess
 import threading
@@ -10,15 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.cluster.installation import NAMESPACE
+from tests.cluster.account import documents
 from tests.cluster.operated import is_ready
-from wheeltapper_api.config import WorkerConfig
 from wheeltapper_api.fields import API_VERSION
 from wheeltapper_api.kinds import KINDS
-from wheeltapper_api.wire import CONFIG_BUCKET
 from wheeltapper_operator import names
-from wheeltapper_operator.backbone.accounts import connect
-from wheeltapper_operator.backbone.authority import Authority
 from wheeltapper_operator.compile import compile_plan
 
 STORM = "storm"
@@ -128,25 +123,8 @@ def check_end(operated, storm, resources):
     assert {
         name for name, d in operated.objects("deployments", IN_STORM).items() if d["metadata"].get("deletionTimestamp")
     } == set()
-    given = asyncio.run(documents_of(operated))
+    given = {worker: config.generation for worker, config in documents(operated, STORM).items()}
     assert {config.worker: given.get(config.worker) for config in plan.configs} == {
         config.worker: config.generation for config in plan.configs
     }
     assert is_ready(operated.objects("tenantpolicies")[STORM])
-
-
-async def documents_of(operated):
-    """Generation of each document that the workers are given."""
-    data = operated.get("secret", names.KEYS_SECRET, f"--namespace={NAMESPACE}")["data"]
-    authority = Authority.from_secret(data)
-    address = operated.get("service", names.NATS, f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
-    with operated.cluster.sandbox.forwarded("storm", f"{address}:{names.NATS_PORT}") as port:
-        client = await connect(f"nats://127.0.0.1:{port}", authority.user(STORM, "test"))
-        try:
-            bucket = await client.jetstream().key_value(CONFIG_BUCKET)
-            found = {}
-            for worker in await bucket.keys():
-                found[worker] = WorkerConfig.model_validate_json((await bucket.get(worker)).value).generation
-            return found
-        finally:
-            await client.close()

@@ -12,6 +12,7 @@ from tests.cluster.operated import TENANT, condition, is_ready
 from tests.support.waiting import wait
 
 NAMESPACE = f"--namespace={TENANT}"
+OURS = "--selector=app.kubernetes.io/managed-by=wheeltapper"
 COLUMNS = ("NAME", "CLASS", "PLANT", "READY", "FRESH", "MODE", "HEALTH", "ALERTS", "AGE")
 
 
@@ -33,7 +34,7 @@ def applied(operated, document):
 
 
 def pods(operated):
-    found = operated.objects("pods", NAMESPACE, "--selector=app.kubernetes.io/managed-by=wheeltapper")
+    found = operated.objects("pods", NAMESPACE, OURS)
     return {
         pod["metadata"]["uid"]: [c["restartCount"] for c in pod["status"]["containerStatuses"]]
         for pod in found.values()
@@ -105,14 +106,78 @@ def test_a_hundred_edits_and_two_lost_pods_leave_no_gap(operated, station, tell)
     for worker in ("riverside-analyse", "store"):
         operated.cluster.kubectl("delete", "pod", NAMESPACE, f"--selector=app.kubernetes.io/instance={TENANT}-{worker}")
     operated.wait(operated.ready, 120, "ready twins")
-    replaced = time.time()
+    check_no_gap(operated, began)
+
+
+def check_no_gap(operated, began):
+    """Every window since then has one score, as has one that is later than now."""
+    now = time.time()
     for twin in ("p-101", "p-102"):
-        operated.wait(
-            lambda twin=twin: max(windows(operated, twin, began), default=0) > replaced + 10, 120, "new scores"
-        )
+        operated.wait(lambda twin=twin: max(windows(operated, twin, began), default=0) > now + 10, 180, "new scores")
         found = windows(operated, twin, began)
         assert set(found.values()) == {1}, found
         assert sorted(found) == list(range(min(found), max(found) + 5, 5))
+
+
+def evict(operated, pod):
+    """What ``kubectl drain`` asks for; the disruption budget may say no."""
+    metadata = {"name": pod, "namespace": TENANT}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    path = f"/api/v1/namespaces/{TENANT}/pods/{pod}/eviction"
+    return operated.cluster.try_kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+
+
+@pytest.mark.timeout(900)
+def test_a_drained_node_is_left_worker_by_worker_without_a_gap(operated, station):
+    """The cluster has one node; a worker that had to leave it waits until it takes pods again."""
+    operated.wait(operated.ready, 120, "ready twins")
+    kubectl, began = operated.cluster.kubectl, time.time()
+    made = operated.get("deployments,services,secrets,pvc,serviceaccounts", NAMESPACE)["items"]
+    (node,) = operated.objects("nodes")
+    deployments = sorted(operated.objects("deployments", NAMESPACE, OURS))
+    assert len(deployments) == 4
+    for deployment in deployments:
+        leaving = operated.objects("pods", NAMESPACE, OURS)
+        (own,) = (name for name in leaving if name.startswith(f"{deployment}-"))
+        other = next(name for name in leaving if name != own)
+        kubectl("cordon", node)
+        try:
+            done = evict(operated, own)
+            assert done.returncode == 0, done.stderr
+            operated.wait(lambda: own not in operated.objects("pods", NAMESPACE), 60, "the worker's leave")  # noqa: B023
+            refused = evict(operated, other)
+            assert refused.returncode
+            assert "disruption budget" in refused.stderr
+        finally:
+            kubectl("uncordon", node)
+        kubectl("rollout", "status", f"deployment/{deployment}", NAMESPACE, "--timeout=100s")
+    operated.wait(operated.ready, 120, "ready twins")
+    now = operated.get("deployments,services,secrets,pvc,serviceaccounts", NAMESPACE)["items"]
+    assert [one["metadata"]["uid"] for one in now] == [one["metadata"]["uid"] for one in made]
+    check_no_gap(operated, began)
+
+
+def test_a_secret_without_its_password_is_told_and_mended_without_a_restart(operated, station):
+    operated.wait(operated.ready, 120, "ready twins")
+    secret, worker = ("secret", "hall-2-broker", NAMESPACE), f"deployment/{TENANT}-riverside-collect-hall-2"
+    password = operated.get(*secret)["data"]["password"]
+    patch = json.dumps({"data": {"password": None}})
+    operated.cluster.kubectl("patch", *secret, "--type=merge", f"--patch={patch}")
+    operated.cluster.kubectl("rollout", "restart", worker, NAMESPACE)
+
+    def degraded():
+        return condition(operated.get("plant", "riverside", NAMESPACE), "Degraded").get("message", "")
+
+    try:
+        operated.cluster.kubectl("rollout", "status", worker, NAMESPACE, "--timeout=100s")
+        operated.wait(lambda: "username and password in its secret" in degraded(), 90, "what the Secret lacks")
+        before = pods(operated)
+    finally:
+        patch = json.dumps({"data": {"password": password}})
+        operated.cluster.kubectl("patch", *secret, "--type=merge", f"--patch={patch}")
+    # The kubelet brings a changed Secret into its pods after a minute or more.
+    operated.wait(lambda: not degraded(), 240, "the mended connection")
+    assert pods(operated) == before
 
 
 def test_a_class_and_a_plant_in_use_stay_until_their_twins_are_gone(operated, station):
@@ -139,8 +204,7 @@ def test_a_class_and_a_plant_in_use_stay_until_their_twins_are_gone(operated, st
         return operated.objects("assetclasses,plants", NAMESPACE) | operated.objects("tenantpolicies")
 
     operated.wait(lambda: not left(), 60, "the end of all that was deleted")
-    ours = "--selector=app.kubernetes.io/managed-by=wheeltapper"
-    wait(lambda: not operated.objects("pods", NAMESPACE, ours), 60, "the end of the workers")
-    kept = operated.objects("deployments,services,secrets,pvc,serviceaccounts,rolebindings", NAMESPACE, ours)
+    wait(lambda: not operated.objects("pods", NAMESPACE, OURS), 60, "the end of the workers")
+    kept = operated.objects("deployments,services,secrets,pvc,serviceaccounts,rolebindings", NAMESPACE, OURS)
     assert all(one["kind"] == "PersistentVolumeClaim" for one in kept.values()), "only data is kept"
     assert "tables" in kept
