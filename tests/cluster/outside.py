@@ -15,6 +15,16 @@ from wheeltapper_operator import names
 
 DEPLOYMENT: Final = (f"deployment/{names.OPERATOR}", f"--namespace={NAMESPACE}")
 PROBES_PORT: Final = 18080
+_PROBE: Final = """\
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1])
+except urllib.error.HTTPError as error:
+    answer = error
+except OSError:
+    sys.exit()
+print(answer.status, answer.read().decode())
+"""
 _numbers = itertools.count()
 
 
@@ -46,10 +56,8 @@ class Outside:
         return self.cluster.sandbox.log(self._said, 1000)
 
     def probe(self, path: str) -> str:
-        """What it answers the kubelet: the status and the text."""
-        ask = "import sys, urllib.request as r, urllib.error as e\ntry: a = r.urlopen(sys.argv[1])\n"
-        ask += "except e.HTTPError as error: a = error\nprint(a.status, a.read().decode().strip())"
-        return self.cluster.sandbox.run(sys.executable, "-c", ask, f"http://127.0.0.1:{PROBES_PORT}{path}").strip()
+        """What it answers the kubelet, the status and the text; empty as long as it answers nobody."""
+        return self.cluster.sandbox.run(sys.executable, "-c", _PROBE, f"http://127.0.0.1:{PROBES_PORT}{path}").strip()
 
     def _environment(self) -> dict[str, str]:
         """What the chart gives the pod; outside of pods no name is known, but the service's address is the same."""

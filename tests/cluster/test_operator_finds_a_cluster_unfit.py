@@ -9,12 +9,20 @@ import pytest
 from tests.cluster.examples import ROOT
 from tests.cluster.installation import CHARTS, NAMESPACE
 from tests.cluster.operated import install_operator
+from tests.cluster.outside import DEPLOYMENT
 from wheeltapper_operator import names
 from wheeltapper_operator.kube import fitness
 
+OPERATORS = f"--selector=app.kubernetes.io/name={names.OPERATOR}"
 TWINS = "assettwins.wheeltapper.dev"
 SPEC = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
 WAITS, WORKS = "503 starting", "200 ready"
+
+
+@pytest.fixture(autouse=True)
+def no_events(operated):
+    """What an earlier test was told is not mistaken for news."""
+    operated.cluster.kubectl("delete", "events.events.k8s.io", "--all", f"--namespace={NAMESPACE}")
 
 
 def events(operated, namespace=NAMESPACE):
@@ -55,6 +63,25 @@ def check_waits(outside, reason, *words):
 def check_goes_on(outside):
     outside.operated.wait(lambda: outside.probe("/readyz") == WORKS, 60, "an operator that goes on")
     outside.operated.wait(lambda: holder(outside.operated) == "outside", 30, "a leader")
+
+
+def test_an_operator_upgraded_before_its_kinds_leaves_the_former_one_in_charge(operated):
+    before = holder(operated)
+    change_kind(operated, "remove", "criticality")
+    try:
+        operated.cluster.kubectl("rollout", "restart", *DEPLOYMENT)
+        operated.wait(lambda: fitness.KINDS_OLDER in events(operated), 120, "the Event")
+        ready = {
+            pod["metadata"]["name"]: all(one["ready"] for one in pod["status"]["containerStatuses"])
+            for pod in operated.objects("pods", f"--namespace={NAMESPACE}", OPERATORS).values()
+        }
+        assert ready.pop(before)
+        assert list(ready.values()) == [False]
+        assert holder(operated) == before
+    finally:
+        restore_kinds(operated)
+    operated.cluster.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=100s")
+    operated.wait(lambda: holder(operated) not in {"", before}, 30, "the new leader")
 
 
 def test_older_kinds_would_lose_what_is_written(outside):

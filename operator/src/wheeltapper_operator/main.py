@@ -138,7 +138,8 @@ class Operator:
             return
         self._rest.clear()
         try:
-            await look_after_the_rest(world)
+            if not await look_after_the_rest(world):
+                self._rest.set()
         except (UnreachableError, RefusedError) as error:
             log.warning("What is no tenant's cannot be looked after: %s", error)
             self._rest.set()

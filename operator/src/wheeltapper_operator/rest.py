@@ -17,8 +17,12 @@ from wheeltapper_operator.reconcile.tenancy import age, tenants
 from wheeltapper_operator.tenant import World, merge
 
 
-async def look_after_the_rest(world: World) -> None:
-    """One round over all objects that belong to no tenant, and over policies whose namespace is another's."""
+async def look_after_the_rest(world: World) -> bool:
+    """One round over all objects that belong to no tenant, and over policies whose namespace is another's.
+
+    Says whether all is done, or something had changed meanwhile and another round is due.
+    """
+    done = True
     owned = tenants(world.inventory)
     rest = [seen for seen in world.inventory.custom() if not _is_tenants(seen, owned)]
     twins = list(world.inventory.of(AssetTwin.__name__))
@@ -26,9 +30,10 @@ async def look_after_the_rest(world: World) -> None:
     for seen in rest:
         patch = finalizers(seen, needed=_is_needed(seen, twins, used))
         if patch is not None:
-            await merge(world.api, seen.key, patch)
+            done &= await merge(world, seen, patch)
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     await world.statuses.write(_said(world, rest, twins, used), now)
+    return done
 
 
 def _is_needed(seen: Seen, twins: list[Seen], used: Counter[str]) -> bool:

@@ -156,8 +156,9 @@ class Tenant:
             return True
         self._findings = _by_object(seen)
         if seen.policy.deleting and not users(seen.policy, seen.own):
-            await self._remove(seen)
-            return True
+            gone = await self._remove(seen)
+            self._due = not gone
+            return gone
         self._hindrance = await self._namespace(seen)
         await self._hold(seen)
         if self._hindrance is None and isinstance(seen.policy.resource, TenantPolicy):
@@ -198,8 +199,8 @@ class Tenant:
             if one is seen.policy and one.deleting:
                 continue  # taken off by the removal, once all is removed
             patch = finalizers(one, needed=bool(users(one, seen.own)))
-            if patch is not None:
-                await merge(self._world.api, one.key, patch)
+            if patch is not None and not await merge(self._world, one, patch):
+                self.changed()
 
     async def _apply(self, plan: TenantPlan) -> None:
         """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
@@ -294,8 +295,11 @@ class Tenant:
         self._applied.generations.pop(key, None)
         log.info("%s: %s is no longer wanted", self.name, key)
 
-    async def _remove(self, seen: View) -> None:
-        """Take the tenant away, workers first; its data and its namespace only if the policy says so."""
+    async def _remove(self, seen: View) -> bool:
+        """Take the tenant away, workers first; its data and its namespace only if the policy says so.
+
+        Says whether it is gone, or has changed meanwhile and has to be looked at again.
+        """
         policy, api, own = seen.policy, self._world.api, (seen.tenant, seen.namespace)
         deletes = isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
         found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
@@ -313,9 +317,10 @@ class Tenant:
                 if CREATED in found["metadata"].get("annotations", {}):
                     await api.delete(Key(NAMESPACE.kind, "", seen.namespace), found["metadata"]["uid"])
         patch = finalizers(policy, needed=False)
-        if patch is not None:
-            await merge(api, policy.key, patch)
+        if patch is not None and not await merge(self._world, policy, patch):
+            return False
         log.info("%s: the tenant is removed, its data is %s", self.name, "deleted" if deletes else "kept")
+        return True
 
     async def _remove_data(self) -> None:
         """Streams and account. An account that was never made, or is gone since the last try, has no streams."""
@@ -368,10 +373,27 @@ def _by_object(seen: View) -> Findings:
     return found
 
 
-async def merge(api: Api, key: Key, patch: Mapping[str, Any]) -> None:
-    """A patch of metadata; one that comes too late is made anew in the next round."""
+async def merge(world: World, seen: Seen, patch: Mapping[str, Any]) -> bool:
+    """Patch the metadata of an object, if it is as it was seen.
+
+    If not, the newest is known afterwards, and the caller decides again. To wait for the watch is not enough: where
+    only a status has changed, as the operator itself writes it, there is no news that begins another round.
+
+    Raises
+    ------
+    RefusedError
+        If it is as it was seen, and the patch is refused.
+    """
     try:
-        await api.merge(key, patch)
+        world.inventory.see(await world.api.merge(seen.key, patch))
     except RefusedError as error:
-        if error.status not in {404, 409, 422}:
+        newest = await world.api.get(seen.key)
+        if newest is None:
+            world.inventory.forget(seen.key, seen.uid)
+        elif newest["metadata"]["resourceVersion"] == str(seen.version):
             raise
+        else:
+            world.inventory.see(newest)
+            log.debug("%s has changed meanwhile: %s", seen.key, error)
+        return False
+    return True
