@@ -58,7 +58,7 @@ def test_an_image_that_cannot_be_pulled_is_named(outside):
                 assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
         with outside.running():
             operated.wait(lambda: operated.ready(tenant), 150, "ready twins", tenant)
-            assert is_ready(operated.objects("tenantpolicies")[tenant])
+            operated.wait(lambda: is_ready(operated.objects("tenantpolicies")[tenant]), 60, "the tenant", tenant)
     finally:
         with outside.running():
             operated.remove(tenant)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from tests.reconcile.objects import served, station
 from wheeltapper_operator.inventory import Inventory
 from wheeltapper_operator.kube.api import RefusedError
+from wheeltapper_operator.kube.merge import merge
 from wheeltapper_operator.names import FINALIZER
 from wheeltapper_operator.reconcile.deletion import finalizers
-from wheeltapper_operator.tenant import merge
 
 DELETED = {"deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": [FINALIZER]}
 
@@ -46,27 +44,26 @@ async def tried(known, there):
     inventory = Inventory()
     inventory.see(known)
     (seen,) = inventory.of("Plant")
-    world = SimpleNamespace(api=Server(there), inventory=inventory)
-    taken = await merge(world, seen, finalizers(seen, needed=False))
-    return taken, world
+    server = Server(there)
+    return await merge(server, inventory, seen, finalizers(seen, needed=False)), server, inventory
 
 
 async def test_a_status_that_was_written_meanwhile_is_seen_and_the_next_try_succeeds():
     known = plant(version=2000)
     there = known | {"metadata": known["metadata"] | {"resourceVersion": "2001"}, "status": {"observedGeneration": 1}}
-    taken, world = await tried(known, there)
+    taken, server, inventory = await tried(known, there)
     assert not taken, "the caller has to try again"
-    (seen,) = world.inventory.of("Plant")
-    assert await merge(world, seen, finalizers(seen, needed=False))
-    assert world.api.there["metadata"]["finalizers"] == []
-    (seen,) = world.inventory.of("Plant")
+    (seen,) = inventory.of("Plant")
+    assert await merge(server, inventory, seen, finalizers(seen, needed=False))
+    assert server.there["metadata"]["finalizers"] == []
+    (seen,) = inventory.of("Plant")
     assert finalizers(seen, needed=False) is None, "it is known at once, and not done again"
 
 
 async def test_one_that_is_gone_is_forgotten():
-    taken, world = await tried(plant(), None)
+    taken, _, inventory = await tried(plant(), None)
     assert not taken
-    assert not len(world.inventory)
+    assert not len(inventory)
 
 
 async def test_what_is_refused_for_good_is_not_tried_without_a_pause():

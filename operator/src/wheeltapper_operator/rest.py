@@ -10,11 +10,12 @@ from typing import Any
 from wheeltapper_api.checks import check
 from wheeltapper_api.kinds import AssetClass, AssetTwin, TenantPolicy
 from wheeltapper_operator.inventory import Seen
+from wheeltapper_operator.kube.merge import merge
 from wheeltapper_operator.objects import Key
 from wheeltapper_operator.reconcile.deletion import finalizers, held, users
 from wheeltapper_operator.reconcile.statuses import Said, accepted, first_verdict
 from wheeltapper_operator.reconcile.tenancy import age, tenants
-from wheeltapper_operator.tenant import World, merge
+from wheeltapper_operator.tenant import World
 
 
 async def look_after_the_rest(world: World) -> bool:
@@ -30,7 +31,7 @@ async def look_after_the_rest(world: World) -> bool:
     for seen in rest:
         patch = finalizers(seen, needed=_is_needed(seen, twins, used))
         if patch is not None:
-            done &= await merge(world, seen, patch)
+            done &= await merge(world.api, world.inventory, seen, patch)
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     await world.statuses.write(_said(world, rest, twins, used), now)
     return done

@@ -31,6 +31,7 @@ from wheeltapper_operator.build.secret import backbone_secret
 from wheeltapper_operator.compile import Compiler
 from wheeltapper_operator.inventory import Inventory, Seen
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
+from wheeltapper_operator.kube.merge import merge
 from wheeltapper_operator.kube.statuses import StatusWriter
 from wheeltapper_operator.names import CREATED, MANAGED, TENANT_LABEL
 from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, NAMESPACE, POD, Key, key_of
@@ -165,7 +166,7 @@ class Tenant:
             plan = next((p for p in self._compiler.compile(seen.resources).tenants if p.tenant == self.name), None)
             if plan is not None:
                 self._generations.want(plan.configs)
-                await self._apply(plan)
+                await self._apply(plan, keep_claims=seen.policy.deleting and not _deletes_data(seen.policy))
         return False
 
     async def _namespace(self, seen: View) -> Verdict | None:
@@ -199,11 +200,14 @@ class Tenant:
             if one is seen.policy and one.deleting:
                 continue  # taken off by the removal, once all is removed
             patch = finalizers(one, needed=bool(users(one, seen.own)))
-            if patch is not None and not await merge(self._world, one, patch):
+            if patch is not None and not await merge(self._world.api, self._world.inventory, one, patch):
                 self.changed()
 
-    async def _apply(self, plan: TenantPlan) -> None:
-        """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
+    async def _apply(self, plan: TenantPlan, *, keep_claims: bool) -> None:
+        """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted.
+
+        The checkpoints of a worker go with it, unless it goes with a tenant whose data is kept.
+        """
         settings = self._world.settings
         size = storage_bytes(plan, settings.backbone_replicas)
         await self._account(size, grow_only=True)
@@ -212,7 +216,7 @@ class Tenant:
         desired = [*self._secured(plan), *(pulled_with(obj, settings.pull_secrets) for obj in made)]
         await self._list_present(plan.namespace)
         self._forget_edited(plan.namespace)
-        kept = {key for key in self._applied.present if key.kind == CLAIM and key.name == TABLES}
+        kept = {key for key in self._applied.present if key.kind == CLAIM and (keep_claims or key.name == TABLES)}
         todo = changes(desired, self._applied.digests, self._applied.present, kept)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] != "Deployment"])
         await backbone.ensure(plan, settings.backbone_replicas)
@@ -301,7 +305,7 @@ class Tenant:
         Says whether it is gone, or has changed meanwhile and has to be looked at again.
         """
         policy, api, own = seen.policy, self._world.api, (seen.tenant, seen.namespace)
-        deletes = isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
+        deletes = _deletes_data(policy)
         found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
         if found is not None and found["metadata"].get("labels", {}).get(TENANT_LABEL) == seen.tenant:
             self._applied.listed_at = float("-inf")
@@ -317,7 +321,7 @@ class Tenant:
                 if CREATED in found["metadata"].get("annotations", {}):
                     await api.delete(Key(NAMESPACE.kind, "", seen.namespace), found["metadata"]["uid"])
         patch = finalizers(policy, needed=False)
-        if patch is not None and not await merge(self._world, policy, patch):
+        if patch is not None and not await merge(api, self._world.inventory, policy, patch):
             return False
         log.info("%s: the tenant is removed, its data is %s", self.name, "deleted" if deletes else "kept")
         return True
@@ -362,6 +366,10 @@ class Tenant:
         self._troubles = {one.worker: one for one in found if one is not None}
 
 
+def _deletes_data(policy: Seen) -> bool:
+    return isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
+
+
 def _by_object(seen: View) -> Findings:
     """What is wrong, by the object in which it is to be changed."""
     of: dict[int, Seen] = {id(one.resource): one for one in (seen.policy, *seen.own) if one.resource is not None}
@@ -371,29 +379,3 @@ def _by_object(seen: View) -> Findings:
         if one is not None:
             found.setdefault(one.key, []).append(finding)
     return found
-
-
-async def merge(world: World, seen: Seen, patch: Mapping[str, Any]) -> bool:
-    """Patch the metadata of an object, if it is as it was seen.
-
-    If not, the newest is known afterwards, and the caller decides again. To wait for the watch is not enough: where
-    only a status has changed, as the operator itself writes it, there is no news that begins another round.
-
-    Raises
-    ------
-    RefusedError
-        If it is as it was seen, and the patch is refused.
-    """
-    try:
-        world.inventory.see(await world.api.merge(seen.key, patch))
-    except RefusedError as error:
-        newest = await world.api.get(seen.key)
-        if newest is None:
-            world.inventory.forget(seen.key, seen.uid)
-        elif newest["metadata"]["resourceVersion"] == str(seen.version):
-            raise
-        else:
-            world.inventory.see(newest)
-            log.debug("%s has changed meanwhile: %s", seen.key, error)
-        return False
-    return True
