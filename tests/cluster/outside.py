@@ -35,16 +35,25 @@ class Outside:
         self.operated, self.cluster = operated, operated.cluster
         self._said = "operator"
 
-    def start(self, **changes: str) -> subprocess.Popen[bytes]:
-        """Start it; ``changes`` are variables of its environment that are not as the chart gives them."""
+    def start(self, before: str = "", **changes: str) -> subprocess.Popen[bytes]:
+        """Start it.
+
+        Parameters
+        ----------
+        before
+            Python that is run in its process first.
+        changes
+            Variables of its environment that are not as the chart gives them.
+        """
         told = (f"{name}={value}" for name, value in (self._environment() | changes).items())
         self._said = f"operator-{next(_numbers)}"
-        return self.cluster.sandbox.start(self._said, "env", *told, sys.executable, "-m", "wheeltapper_operator")
+        code = f"{before}\nfrom wheeltapper_operator.__main__ import main\nraise SystemExit(main())"
+        return self.cluster.sandbox.start(self._said, "env", *told, sys.executable, "-c", code)
 
     @contextmanager
-    def running(self, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, before: str = "", **changes: str) -> Iterator[subprocess.Popen[bytes]]:
         """The same until the end, at which it is told to go."""
-        process = self.start(**changes)
+        process = self.start(before, **changes)
         try:
             yield process
         finally:

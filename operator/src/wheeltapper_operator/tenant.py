@@ -76,7 +76,9 @@ class _Applied:
     digests: dict[Key, str] = field(default_factory=dict)
     present: set[Key] = field(default_factory=set)
     generations: dict[Key, int] = field(default_factory=dict)
-    listed_at: float = float("-inf")
+    listed: bool = False
+    until: float = field(default_factory=lambda: time.monotonic() + RESYNC_S)
+    """Then it is no longer relied on: not everything is watched."""
 
 
 class Tenant:
@@ -108,6 +110,8 @@ class Tenant:
         try:
             while True:
                 await self._wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] if failures else RESYNC_S)
+                if time.monotonic() >= self._applied.until:
+                    self._applied = _Applied()
                 try:
                     if await self._reconcile():
                         return
@@ -122,13 +126,11 @@ class Tenant:
 
     async def _wait(self, at_most_s: float) -> None:
         """Until there is something to do, or it is time for another look at everything; statuses are told meanwhile."""
-        deadline = time.monotonic() + at_most_s
+        deadline = min(time.monotonic() + at_most_s, self._applied.until)
         while not self._due:
             self.went_round = time.monotonic()
             left = deadline - self.went_round
             if left <= 0:
-                if at_most_s >= RESYNC_S:
-                    self._applied = _Applied()
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), min(LOOK_S, left))
@@ -256,14 +258,14 @@ class Tenant:
         return TenantBackbone(self._world.settings.backbone_url, creds, self._woken.set, self.changed)
 
     async def _list_present(self, namespace: str) -> None:
-        """Once, and then now and then: what of ours is there, whoever has made or left it."""
-        if time.monotonic() - self._applied.listed_at < RESYNC_S:
+        """What of ours is there, whoever has made or left it."""
+        if self._applied.listed:
             return
         for of in CHILDREN:
             if of.kind != "Secret":  # who may list them may read them all; ours have names that never change
                 listing = await self._world.api.list(of, namespace, MANAGED, metadata_only=True)
                 self._applied.present.update(key_of(item) for item in listing.items)
-        self._applied.listed_at = time.monotonic()
+        self._applied.listed = True
 
     def _forget_edited(self, namespace: str) -> None:
         """A Deployment that somebody has edited or deleted is applied anew."""
@@ -308,7 +310,7 @@ class Tenant:
         deletes = _deletes_data(policy)
         found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
         if found is not None and found["metadata"].get("labels", {}).get(TENANT_LABEL) == seen.tenant:
-            self._applied.listed_at = float("-inf")
+            self._applied.listed = False
             await self._list_present(seen.namespace)
             ours = (backbone_secret(*own, ""), gateway.certificate_secret(*own, "", ""))
             self._applied.present.update(key_of(secret) for secret in ours)
