@@ -170,6 +170,29 @@ def test_a_secret_without_its_password_is_told_and_mended_without_a_restart(oper
     assert pods(operated) == before
 
 
+def test_a_line_that_moves_to_other_workers_and_back_leaves_no_gap(operated, station):
+    """More samples than one worker is given: each role gets its own, none of which has the files of the one before."""
+    operated.wait(operated.ready, 120, "ready twins")
+    asset_class = operated.get("assetclass", "centrifugal-pump", NAMESPACE)
+    signals = [signal["name"] for signal in asset_class["spec"]["signals"]]
+    began = time.time()
+    for interval, workers in (("1ms", {"featurize", "score", "alert"}), ("1s", {"analyse"})):
+        edits = [
+            {"op": "replace", "path": f"/spec/signals/{signals.index(name)}/contract/interval", "value": interval}
+            for name in ("current", "ambient-temperature")  # no model reads them
+        ]
+        patch = ("--type=json", f"--patch={json.dumps(edits)}")
+        operated.cluster.kubectl("patch", "assetclass", "centrifugal-pump", NAMESPACE, *patch)
+        wanted = {f"{TENANT}-riverside-{role}" for role in workers}
+
+        def moved(wanted=wanted):
+            thinking = {name for name in operated.objects("deployments", NAMESPACE) if "-collect-" not in name}
+            return thinking == {*wanted, f"{TENANT}-store"} and operated.ready()
+
+        operated.wait(moved, 240, f"the workers {sorted(wanted)}")
+        check_no_gap(operated, began)
+
+
 def test_a_class_and_a_plant_in_use_stay_until_their_twins_are_gone(operated, station):
     operated.wait(operated.ready, 120, "ready twins")
     kubectl = operated.cluster.kubectl

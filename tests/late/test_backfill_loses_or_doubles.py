@@ -26,7 +26,8 @@ from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import to_bytes
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
-from wheeltapper_workers.runtime.line import LineRole, line_generation
+from wheeltapper_workers.runtime.configs import line_generation
+from wheeltapper_workers.runtime.line import LineRole
 from wheeltapper_workers.scoring.scorer import ScoreStep
 from wheeltapper_workers.sources import recorded, recorded_file
 from wheeltapper_workers.sources.recorded import backfill

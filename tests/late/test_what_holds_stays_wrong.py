@@ -15,7 +15,7 @@ from wheeltapper_workers.history.late import correction, corrector
 from wheeltapper_workers.history.late.corrector import Corrector
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.line import line_generation
+from wheeltapper_workers.runtime.configs import line_generation
 
 SECONDS = 1500
 

@@ -23,7 +23,7 @@ from wheeltapper_workers.history.historian import Historian
 from wheeltapper_workers.history.query import alerts
 from wheeltapper_workers.history.tables import PARTITIONS, Store
 from wheeltapper_workers.runtime.blocks import Block, from_bytes, to_bytes
-from wheeltapper_workers.runtime.line import line_generation
+from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.scoring.scorer import ScoreStep
 
 BLOCK_SECONDS = 5

@@ -27,7 +27,7 @@ from wheeltapper_workers.history.query import QueryError, query
 from wheeltapper_workers.history.replay import replay
 from wheeltapper_workers.history.tables import Store
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.line import line_generation
+from wheeltapper_workers.runtime.configs import line_generation
 
 
 class Killed(BaseException):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tests.support.lines import LINE, healthy, line_config
+from tests.support.streams import stored_batches
 from tests.support.waiting import until
 from wheeltapper_api.config import Role, StoreConfig, WorkerConfig
 from wheeltapper_api.wire import CONFIG_BUCKET, HEADER_GENERATION, HEADER_TICK, Stage
 from wheeltapper_workers.main import make_parts, make_step
 from wheeltapper_workers.runtime import jetstream
-from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
-from wheeltapper_workers.runtime.line import line_generation
+from wheeltapper_workers.runtime.blocks import to_bytes
+from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.runtime.worker import Environment, Worker
 
 NAME = "northwater-riverside-analyse"
@@ -39,8 +40,8 @@ async def test_line_that_moves_to_the_worker_that_stored_it_keeps_its_past(serve
     await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(healthy(100).batch()))
     async with worker(server, tmp_path) as (one, _):
         await until(lambda: position(one) >= 2)
-    made = await client.jetstream().get_last_msg(Stage.FEATURES.stream, LINE.subject(Stage.FEATURES, "featurize"))
-    assert set(from_bytes(made.data, Stage.FEATURES)["asset"].to_pylist()) == {"p-1", "p-2", "p-3"}
+    made = (await stored_batches(client, Stage.FEATURES))[-1]
+    assert set(made["asset"].to_pylist()) == {"p-1", "p-2", "p-3"}
     await client.close()
 
 

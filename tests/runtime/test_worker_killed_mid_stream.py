@@ -10,16 +10,18 @@ import pytest
 
 from tests.support.drive import drive, rows
 from tests.support.lines import LINE, healthy, line_config
+from tests.support.streams import stored_rows
 from tests.support.waiting import until
 from wheeltapper_api.config import Role
 from wheeltapper_api.wire import HEADER_GENERATION, HEADER_TICK, Stage
 from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.runtime import jetstream
-from wheeltapper_workers.runtime.blocks import from_bytes, to_bytes
+from wheeltapper_workers.runtime.blocks import to_bytes
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
+from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.runtime.fenced import Fenced
 from wheeltapper_workers.runtime.jetstream import StreamReader
-from wheeltapper_workers.runtime.line import LineRole, line_generation
+from wheeltapper_workers.runtime.line import LineRole
 
 BLOCKS = 60
 LAST = BLOCKS + 1
@@ -59,14 +61,10 @@ async def role(server, folder, config=None):
 
 async def stored(server):
     client = await jetstream.connect(server.url, server.credentials, "reader")
-    reader = StreamReader(client, Stage.FEATURES.stream, [LINE.filter(Stage.FEATURES)], position=0)
-    messages = []
-    count = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.messages
-    while len(messages) < count:
-        messages.extend(await reader.read(100))
-    await reader.close()
-    await client.close()
-    return rows([from_bytes(message.data, Stage.FEATURES) for message in messages])
+    try:
+        return await stored_rows(client, Stage.FEATURES)
+    finally:
+        await client.close()
 
 
 def saved(worker):

@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.support.drive import drive, rows
-from tests.support.lines import ASSETS, MODEL, SECOND, START, Samples, healthy, line_config
+from tests.support.lines import ASSETS, MODEL, PIPELINE, SECOND, START, Samples, healthy, line_config
+from wheeltapper_api.kinds.assetclass import Function
 from wheeltapper_api.wire import Quality, Stage
 from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.scoring.scorer import ScoreStep
@@ -15,10 +16,11 @@ from wheeltapper_workers.scoring.scorer import ScoreStep
 HOUR = 3600
 
 
-def features(samples, blocks=30):
-    step = FeaturizeStep(line_config())
+def features(samples, config=None, blocks=30):
+    config = config or line_config()
+    step = FeaturizeStep(config)
     parts = [samples.take(part).batch() for part in np.array_split(np.arange(len(samples)), blocks)]
-    return drive(step, step.initial(line_config()), parts)[1]
+    return drive(step, step.initial(config), parts)[1]
 
 
 def score(batches, config=None):
@@ -122,6 +124,42 @@ def test_a_longer_list_of_inputs_learns_anew(hour):
     state = step.reconfigure(state, line_config(model=model))
     _, outputs = drive(step, state, [features(healthy(HOUR + 120))[-1]], Stage.FEATURES, first=99)
     assert pc.unique(outputs[-1].column("reason").dictionary_decode()).to_pylist() == ["learning"]
+
+
+def reasons_after(hour, **features_changed):
+    """Reasons of the scores after the definitions of features have changed."""
+    changed = [
+        feature.model_copy(update=features_changed.get(feature.name.replace("-", "_"), {}))
+        for feature in PIPELINE.features
+    ]
+    config = line_config(pipeline=PIPELINE.model_copy(update={"features": changed}))
+    step, state, _ = score(hour)
+    state = step.reconfigure(state, config)
+    _, outputs = drive(step, state, [features(healthy(HOUR + 120), config)[-1]], Stage.FEATURES, first=99)
+    return pc.unique(outputs[-1].column("reason").dictionary_decode()).to_pylist()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vibration_level": {"window_ns": 60 * SECOND}},
+        {"vibration_level": {"function": Function.MAX}},
+        {"vibration_level": {"of": "speed"}},
+        {"speed_level": {"window_ns": 20 * SECOND}},
+    ],
+    ids=["another window", "another function", "another signal", "what the modes are told by"],
+)
+def test_a_baseline_is_not_used_for_a_feature_of_the_same_name(hour, change):
+    assert reasons_after(hour, **change) == ["learning"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"vibration_level": {"title": "Shaking"}}, {"vibration_kurtosis": {"window_ns": 120 * SECOND}}],
+    ids=["a title", "a feature that the model does not read"],
+)
+def test_a_baseline_outlives_a_change_that_does_not_touch_it(hour, change):
+    assert reasons_after(hour, **change) == [""]
 
 
 def test_a_line_without_failure_models_has_no_scores_and_does_not_stop(hour):

@@ -13,7 +13,9 @@ from pathlib import Path
 import nats
 from nats.js.api import KeyValueConfig, StreamConfig
 
+from wheeltapper_api.backbone import checkpoints
 from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET, Stage
+from wheeltapper_backbone.tenant import ensure_streams
 
 USER, PASSWORD = "northwater", "only-for-this-test"
 
@@ -77,6 +79,7 @@ class Server:
         jetstream = client.jetstream()
         for stage in Stage:
             await jetstream.add_stream(StreamConfig(name=stage.stream, subjects=[f"{stage.value}.>"]))
+        await ensure_streams(client, [checkpoints(2**28)], [])
         await jetstream.create_key_value(KeyValueConfig(bucket=CONFIG_BUCKET, history=64))
         await jetstream.create_key_value(KeyValueConfig(bucket=STATUS_BUCKET))
         await client.close()

@@ -20,6 +20,8 @@ class StreamDefinition(Model):
     discard: Literal["old", "new"] = "old"
     """What gives way at the bound: the oldest messages, or the newest."""
     max_message_bytes: Annotated[int, Field(gt=0)] = 8 * 2**20
+    max_messages_per_subject: Annotated[int, Field(ge=-1)] = -1
+    """-1 keeps all."""
     duplicate_window_seconds: Annotated[int, Field(ge=1)] = 120
 
 
@@ -35,3 +37,26 @@ AUDIT: Final = StreamDefinition(
     name="AUDIT", subjects=["audit.>"], max_bytes=128 * 2**20, max_message_bytes=256 * 2**10
 )
 """Who asked what through a tenant's gateway, which makes the stream; some hundred thousand commands."""
+
+CHECKPOINTS: Final = "CHECKPOINTS"
+"""Stream with copies of the workers' checkpoints: of every subject the last message."""
+
+
+def checkpoints(max_bytes: int) -> StreamDefinition:
+    """Stream of the copies. At its bound the oldest give way: a worker without one goes on from its own disk."""
+    return StreamDefinition(
+        name=CHECKPOINTS, subjects=["checkpoints.>"], max_bytes=max_bytes, max_messages_per_subject=1
+    )
+
+
+def checkpoint_subject(key: str, place: str, part: int) -> str:
+    """Subject of one part of a copy.
+
+    Parameters
+    ----------
+    key : str
+        Line and role.
+    place : str
+        Which of the two copies.
+    """
+    return f"checkpoints.{key}.{place}.{part}"

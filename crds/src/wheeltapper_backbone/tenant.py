@@ -125,6 +125,7 @@ def _stream_config(stream: StreamDefinition, replicas: int) -> StreamConfig:
         storage=StorageType.FILE,
         num_replicas=replicas,
         max_bytes=stream.max_bytes,
+        max_msgs_per_subject=stream.max_messages_per_subject,
         max_age=stream.max_age_seconds,
         max_msg_size=stream.max_message_bytes,
         duplicate_window=stream.duplicate_window_seconds,

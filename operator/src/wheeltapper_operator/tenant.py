@@ -168,7 +168,7 @@ class Tenant:
             plan = next((p for p in self._compiler.compile(seen.resources).tenants if p.tenant == self.name), None)
             if plan is not None:
                 self._generations.want(plan.configs)
-                await self._apply(plan, keep_claims=seen.policy.deleting and not _deletes_data(seen.policy))
+                await self._apply(plan)
         return False
 
     async def _namespace(self, seen: View) -> Verdict | None:
@@ -205,11 +205,8 @@ class Tenant:
             if patch is not None and not await merge(self._world.api, self._world.inventory, one, patch):
                 self.changed()
 
-    async def _apply(self, plan: TenantPlan, *, keep_claims: bool) -> None:
-        """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted.
-
-        The checkpoints of a worker go with it, unless it goes with a tenant whose data is kept.
-        """
+    async def _apply(self, plan: TenantPlan) -> None:
+        """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
         settings = self._world.settings
         size = storage_bytes(plan, settings.backbone_replicas)
         await self._account(size, grow_only=True)
@@ -218,7 +215,7 @@ class Tenant:
         desired = [*self._secured(plan), *(pulled_with(obj, settings.pull_secrets) for obj in made)]
         await self._list_present(plan.namespace)
         self._forget_edited(plan.namespace)
-        kept = {key for key in self._applied.present if key.kind == CLAIM and (keep_claims or key.name == TABLES)}
+        kept = {key for key in self._applied.present if key.kind == CLAIM and key.name == TABLES}
         todo = changes(desired, self._applied.digests, self._applied.present, kept)
         await self._apply_changed([obj for obj in todo.apply if obj["kind"] != "Deployment"])
         await backbone.ensure(plan, settings.backbone_replicas)
@@ -307,7 +304,7 @@ class Tenant:
         Says whether it is gone, or has changed meanwhile and has to be looked at again.
         """
         policy, api, own = seen.policy, self._world.api, (seen.tenant, seen.namespace)
-        deletes = _deletes_data(policy)
+        deletes = isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
         found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
         if found is not None and found["metadata"].get("labels", {}).get(TENANT_LABEL) == seen.tenant:
             self._applied.listed = False
@@ -366,10 +363,6 @@ class Tenant:
             by_worker.setdefault(pod["metadata"]["labels"].get("app.kubernetes.io/instance", ""), []).append(pod)
         found = (trouble(one, by_worker.get(one["metadata"]["name"], [])) for one in down)
         self._troubles = {one.worker: one for one in found if one is not None}
-
-
-def _deletes_data(policy: Seen) -> bool:
-    return isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
 
 
 def _by_object(seen: View) -> Findings:

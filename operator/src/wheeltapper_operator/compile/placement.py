@@ -1,13 +1,14 @@
-"""Placement: which roles share a process.
+"""Placement: which roles share a process, and which lines share a worker of a role.
 
 A process costs about 100 MiB before it has done anything, so a small plant gets two, one that talks to machines and
 one that thinks, and its tenant a third that stores. A large one gets a process a role, since two Python threads on
-small arrays are no faster than one.
+small arrays are no faster than one, and a very large one several of each.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -23,6 +24,8 @@ from wheeltapper_api.config import (
 
 SPREAD_SAMPLES_PER_SECOND: Final = 5_000
 """Above this a plant's roles get a process each: one core scores about 600,000 samples/s, and collects 20,000."""
+WORKER_SAMPLES_PER_SECOND: Final = 100_000
+"""Above this a role gets another worker; what a core can do more is for catching up."""
 COMMIT_EVERY_NS: Final = 10 * 10**9
 COMMIT_ROWS: Final = 100_000
 NAME_LENGTH: Final = 52
@@ -76,9 +79,31 @@ def _think(tenant: str, plant: str, lines: list[LineConfig]) -> list[WorkerConfi
             )
         ]
     return [
-        WorkerConfig(worker=worker_name(tenant, plant, role.value), tenant=tenant, roles=[role], lines=lines)
+        WorkerConfig(
+            worker=worker_name(tenant, plant, role.value, *([str(number)] if number else [])),
+            tenant=tenant,
+            roles=[role],
+            lines=own,
+        )
         for role in _THINKING
+        for number, own in enumerate(_shares(lines))
+        if own
     ]
+
+
+def _shares(lines: list[LineConfig]) -> list[list[LineConfig]]:
+    """Lines of each worker of a role. A line stays where it is when workers come, unless a new one is its first choice.
+
+    Source
+    ------
+    Rendezvous hashing: D. Thaler, C. Ravishankar, IEEE/ACM Transactions on Networking 6 (1998).
+    """
+    workers = min(len(lines), math.ceil(samples_per_second(lines) / WORKER_SAMPLES_PER_SECOND))
+    shares: list[list[LineConfig]] = [[] for _ in range(workers)]
+    for line in lines:
+        first = max(range(workers), key=lambda number: hashlib.sha256(f"{line.line.key}/{number}".encode()).digest())
+        shares[first].append(line)
+    return shares
 
 
 def worker_name(*parts: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import is_, itemgetter
 
-from wheeltapper_api.backbone import BucketDefinition, StreamDefinition
+from wheeltapper_api.backbone import BucketDefinition, StreamDefinition, checkpoints
 from wheeltapper_api.config import (
     AssetConfig,
     CollectorConfig,
@@ -36,6 +36,8 @@ from wheeltapper_operator.compile.lines import asset_config, line_config
 from wheeltapper_operator.compile.placement import place
 
 _CONFIG_HISTORY = 64
+_CHECKPOINTS_SHARE = 2
+"""Percent of the tenant's storage for copies of the workers' checkpoints."""
 _STOP_ORDER = {Role.COLLECT: 0, Role.FEATURIZE: 1, Role.SCORE: 2, Role.ALERT: 3, Role.STORE: 4}
 
 Group = tuple[str, str]
@@ -206,7 +208,7 @@ def _streams(tenant: Tenant) -> list[StreamDefinition]:
             discard="new" if when_full is WhenFull.HOLD_SOURCES else "old",
         )
         found.append(definition)
-    return found
+    return [*found, checkpoints(size_bytes(spec.limits.storage) * _CHECKPOINTS_SHARE // 100)]
 
 
 def _tables(tenant: Tenant) -> TablesConfig | None:
@@ -244,7 +246,7 @@ def _manifests(tenant: Tenant, workers: list[WorkerConfig]) -> list[dict[str, ob
 def _tables_size(tenant: Tenant) -> str:
     """What the streams leave of the tenant's storage."""
     spec = tenant.policy.spec
-    shares = sum(spec.streams.limits(stage.value)[0] for stage in Stage)
+    shares = sum(spec.streams.limits(stage.value)[0] for stage in Stage) + _CHECKPOINTS_SHARE
     return f"{max(1, size_bytes(spec.limits.storage) * (100 - shares) // 100 // 2**20)}Mi"
 
 

@@ -30,7 +30,7 @@ from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo
 from wheeltapper_workers.history.sweeping import sweep
 from wheeltapper_workers.history.tables import CONFIGS, TABLE_OF, TABLES, UNREAD, Store
-from wheeltapper_workers.runtime.line import line_generation
+from wheeltapper_workers.runtime.configs import line_generation
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from wheeltapper_api.wire import Line, Stage
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.stored import of_line
 from wheeltapper_workers.history.tables import CONFIGS, TICKS, Store
-from wheeltapper_workers.runtime.line import line_generation
+from wheeltapper_workers.runtime.configs import line_generation
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,13 @@ class CheckpointStore:
             )
         return ""
 
+    def newest(self) -> bytes | None:
+        """What was saved last, as it is on the disk; None if nothing is."""
+        try:
+            return self._newest.read_bytes()
+        except FileNotFoundError:
+            return None
+
     def load(self, version: int) -> Checkpoint | None:
         """Newest checkpoint that is whole and of the step's version; None if there is none."""
         for path in (self._newest, self._previous):

@@ -11,15 +11,15 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import count
 from typing import Any, Final
 
 import pyarrow as pa
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError, ServiceUnavailableError
+from nats.js.errors import NotFoundError
 from opentelemetry import trace
 
-from wheeltapper_api.config import LineConfig, Role, digest_of
+from wheeltapper_api.config import LineConfig, Role
 from wheeltapper_api.wire import (
     HEADER_GENERATION,
     HEADER_INPUT,
@@ -31,11 +31,15 @@ from wheeltapper_api.wire import (
 from wheeltapper_workers.runtime import blocks, metrics, tracing
 from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
-from wheeltapper_workers.runtime.fenced import FencedWriter, is_full
+from wheeltapper_workers.runtime.configs import Configs, line_generation
+from wheeltapper_workers.runtime.copies import Copies
+from wheeltapper_workers.runtime.fenced import FencedWriter
+from wheeltapper_workers.runtime.items import parse_input, read_item
 from wheeltapper_workers.runtime.jetstream import Message, Missing, StreamReader, insist
 from wheeltapper_workers.runtime.lost_end import microseconds
 from wheeltapper_workers.runtime.missed import Missed
 from wheeltapper_workers.runtime.step import Output, Step
+from wheeltapper_workers.runtime.ticks import Ticks
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +54,8 @@ FLOW: Final = {
     Role.ALERT: (Stage.SCORES, Stage.EVENTS),
 }
 """Input and output of each role."""
-
-
-def line_generation(config: LineConfig) -> str:
-    """Generation of one line's config: a change elsewhere in the worker's document does not touch it."""
-    return digest_of(config)[7:23]
+_FED: Final = {source for source, _ in FLOW.values()}
+"""Stages that another role reads: what is told of configs is passed on to them."""
 
 
 def part_key(role: Role, line: Line) -> str:
@@ -87,14 +88,15 @@ class LineRole:
         source, target = FLOW[role]
         self.role, self.line = role, config.line
         self.progress = Progress()
-        self._source = source
+        self._source, self._target = source, target
         self._client, self._step, self._store = client, step, store
-        self._wanted = config
-        self._configs = {line_generation(config): config}
+        self._configs = Configs(config)
+        self._copies = Copies(client, role, config.line, store, self._configs)
         self._writer = FencedWriter(client, target.stream, config.line.subject(target, role.value), self._miss)
+        self._ticks = Ticks(client, source, config.line)
         self._tracer = trace.get_tracer("wheeltapper")
         self._state: Any = None
-        self._generation = ""
+        self._generation = self._pipeline = ""
         self._done = (0, -1)
         self._reader: StreamReader | None = None
         self._saved_ns = time.monotonic_ns()
@@ -112,6 +114,11 @@ class LineRole:
         """Generation that runs."""
         return self._generation
 
+    @property
+    def _first(self) -> bool:
+        """Whether no other role of the line comes before this one."""
+        return self._source is Stage.TELEMETRY
+
     async def start(self, earlier: dict[str, LineConfig]) -> None:
         """Take up the state: from the checkpoint and the config it was made under, or from nothing.
 
@@ -119,16 +126,16 @@ class LineRole:
 
         ``earlier`` has configs by generation, as far back as the bucket remembers.
         """
-        self._configs |= earlier
+        self._configs.remember(earlier)
         await self._writer.open()
-        self._done = _parse_input(self._writer.last_input)
-        checkpoint = self._store.load(self._step.version)
+        self._done = parse_input(self._writer.last_input)
+        checkpoint = await self._newest_checkpoint()
         if checkpoint is None or not self._restore(checkpoint):
             # What came before the first tick runs under that tick's config, here as in a replay.
-            first = await self._told(first=True)
-            config = self._configs.get(first, self._wanted)
-            self._generation = line_generation(config)
+            first = await (self._ticks.first_config() if self._first else self._ticks.first_message())
+            config = self._configs.get(first) or self._configs.wanted
             self._state = self._step.initial(config)
+            self._runs(config)
             checkpoint = None
         position = checkpoint.position if checkpoint else 0
         self._reader = StreamReader(
@@ -144,21 +151,31 @@ class LineRole:
         await self._reader.look()  # before anything is written that could get the number of a lost message
         if self._done < done and await self._has_gone_on():
             self._done = done
-        if await self._told(first=False) != line_generation(self._wanted):
+        if self._first and await self._ticks.last_config() != self._configs.generation:
             await self._announce()
 
+    async def _newest_checkpoint(self) -> Checkpoint | None:
+        """The one on this disk, or the copy that another worker left, whichever goes further."""
+        own, copied = self._store.load(self._step.version), await self._copies.newest(self._step.version)
+        if copied is None or (own is not None and own.position >= copied[0].position):
+            return own
+        checkpoint, config = copied
+        self._configs.remember({checkpoint.generation: config})
+        log.info("%s: goes on from the copy of its state at message %d", self.name, checkpoint.position)
+        return checkpoint
+
     async def configure(self, config: LineConfig) -> None:
-        """Ask for another config. It takes effect where the input records it, and there again in every replay."""
-        generation = line_generation(config)
-        if generation == line_generation(self._wanted):
-            return
-        self._wanted = config
-        self._configs[generation] = config
-        await self._announce()
+        """Ask for another config. It takes effect where the input records it, and there again in every replay.
+
+        The first role of the line records it; the others find it in their input, between the blocks that were made
+        before and after.
+        """
+        if self._configs.want(config) and self._first:
+            await self._announce()
 
     async def tick(self) -> None:
         """Record the time in the input."""
-        await self._publish_tick(line_generation(self._wanted))
+        await self._ticks.tell_time()
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -177,10 +194,15 @@ class LineRole:
                 await self._announce()
             self.checkpoint(force=False)
 
+    async def copy(self) -> None:
+        """Copy what is saved to the backbone, time and again, until cancelled."""
+        await self._copies.run()
+
     async def stop(self) -> None:
         """Save the state and let go of the consumer."""
         if self._state is not None:
             self.checkpoint(force=True)
+            await self._copies.finish()
         if self._reader is not None:
             await self._reader.close()
 
@@ -238,7 +260,7 @@ class LineRole:
         The input from the checkpoint before the last on, which may be all that a damaged disk leaves; of the output
         what was made since the last one, by which it is known and not made twice.
         """
-        wants = {self._source.stream: self._saved_before}
+        wants = {self._source.stream: min(self._saved_before, self._copies.position)}
         return wants | ({self._writer.stream: self._unsaved_output - 1} if self._unsaved_output else {})
 
     def _unsaved_s(self) -> float:
@@ -286,41 +308,14 @@ class LineRole:
         except (ValueError, KeyError) as error:
             log.warning("%s: the checkpoint does not fit (%s); the state is formed anew", self.name, error)
             return False
-        self._generation = checkpoint.generation
+        self._runs(config)
         return True
-
-    async def _told(self, *, first: bool) -> str:
-        """Generation of the first or the last tick in the input; empty where there is none, or it tells none."""
-        subject, stream = self.line.subject(self._source, "tick"), self._source.stream
-        jetstream = self._client.jetstream()
-        ask = partial(jetstream.get_msg, seq=1, next=True) if first else jetstream.get_last_msg
-        try:
-            found = await insist(lambda: ask(stream, subject=subject), what=f"Reading {subject}")
-        except NotFoundError:
-            return ""
-        return str((found.headers or {}).get(HEADER_GENERATION, ""))
 
     async def _announce(self) -> None:
         """Record the config; if the stream is full, after this role has read on, for it may be what it waits for."""
         if not self._unannounced:
-            log.info("%s: config %s from the next block on", self.name, line_generation(self._wanted))
-        self._unannounced = not await self._publish_tick(line_generation(self._wanted))
-
-    async def _publish_tick(self, generation: str) -> bool:
-        """Record the time; says whether there was room for it."""
-        headers = {HEADER_TICK: str(time.time_ns()), HEADER_GENERATION: generation}
-        subject, stream = self.line.subject(self._source, "tick"), self._source.stream
-
-        async def publish() -> bool:
-            try:
-                await self._client.jetstream().publish(subject, b"", stream=stream, headers=headers)
-            except ServiceUnavailableError as error:
-                if is_full(error.description or ""):
-                    return False
-                raise
-            return True
-
-        return bool(await insist(publish, what=f"Recording the time on {subject}"))
+            log.info("%s: config %s from the next block on", self.name, self._configs.generation)
+        self._unannounced = not await self._ticks.tell_config(self._configs.generation)
 
     async def _take(self, message: Message) -> None:
         try:
@@ -336,63 +331,64 @@ class LineRole:
         self._ahead = False
 
     async def _advance(self, item: Item, message: Message) -> None:
-        if isinstance(item, Tick):
-            self._reconfigure(item.generation)
+        parts = count()
+        self._ahead = True
+        if isinstance(item, Tick) and item.generation:
+            await self._reconfigure(item.generation, message.published_ns)
+            if self._target in _FED:
+                told = {HEADER_TICK: str(item.time_ns), HEADER_GENERATION: item.generation}
+                await self._publish(message.sequence, next(parts), b"", told)
+        elif isinstance(item, Block):
+            self._mind_the_pipeline(item)
         parent = message.headers.get(HEADER_TRACE, "")
         attributes: dict[str, str | int] = {"stream": self._source.stream, "sequence": message.sequence}
-        self._ahead = True
         with tracing.span(self._tracer, self.role.value, parent, attributes):
             self._state, outputs = self._step.step(self._state, item)
-            for part, output in enumerate(outputs):
-                await self._publish(message.sequence, part, output)
+            for output in outputs:
+                told = {HEADER_GENERATION: self._generation, **tracing.headers()}
+                await self._publish(message.sequence, next(parts), _to_bytes(output), told)
         if isinstance(item, Block):
             self._count(item, message)
+
+    def _mind_the_pipeline(self, block: Block) -> None:
+        """Refuse features in another order than this role reads them: only forgotten configs lead to them.
+
+        Raises
+        ------
+        ValueError
+            If the block is of another pipeline.
+        """
+        made_by = blocks.metadata(block.batch).get("pipeline_digest", self._pipeline)
+        if made_by != self._pipeline:
+            raise ValueError("it is of another feature pipeline, whose config is forgotten")
 
     def _count(self, block: Block, message: Message) -> None:
         self.progress.blocks += 1
         self.progress.bytes += len(message.data)
         metrics.record_delay(self.role.value, self.line, self._source, block.batch)
 
-    def _reconfigure(self, generation: str) -> None:
-        if generation in ("", self._generation):
+    async def _reconfigure(self, generation: str, told_ns: int) -> None:
+        if generation == self._generation:
             return
-        config = self._configs.get(generation)
+        config = await self._configs.find(generation, told_ns)
         if config is None:
             log.warning("%s: config %s is forgotten; the present one goes on", self.name, generation)
             return
         self._state = self._step.reconfigure(self._state, config)
-        self._generation = generation
+        self._runs(config)
         log.info("%s: runs config %s", self.name, generation)
 
-    async def _publish(self, sequence: int, part: int, output: Output) -> None:
+    def _runs(self, config: LineConfig) -> None:
+        self._generation, self._pipeline = line_generation(config), config.pipeline.digest
+
+    async def _publish(self, sequence: int, part: int, data: bytes, told: dict[str, str]) -> None:
         if (sequence, part) <= self._done:
             return  # published before the restart
-        data = output.model_dump_json().encode() if not isinstance(output, pa.RecordBatch) else blocks.to_bytes(output)
-        headers = {HEADER_INPUT: f"{sequence}:{part}", HEADER_GENERATION: self._generation, **tracing.headers()}
-        await self._writer.write(data, headers)
+        await self._writer.write(data, {HEADER_INPUT: f"{sequence}:{part}", **told})
         self._done = (sequence, part)
         self._unsaved_output = self._unsaved_output or self._writer.last_sequence
         self.progress.outputs += 1
 
 
-def read_item(stage: Stage, message: Message) -> Item:
-    """Block or tick of a message.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    generation = message.headers.get(HEADER_GENERATION, "")
-    tick = message.headers.get(HEADER_TICK)
-    if tick is not None:
-        if not tick.isdecimal() or len(tick) > 19:
-            raise ValueError(f"{tick[:40]!r} is no time")
-        return Tick(stage.stream, message.sequence, int(tick), generation)
-    batch = blocks.from_bytes(message.data, stage)
-    return Block(stage.stream, message.sequence, batch, message.headers.get(HEADER_TRACE, ""), generation)
-
-
-def _parse_input(text: str) -> tuple[int, int]:
-    sequence, _, part = text.partition(":")
-    return (int(sequence), int(part)) if sequence.isdecimal() and part.isdecimal() else (0, -1)
+def _to_bytes(output: Output) -> bytes:
+    return blocks.to_bytes(output) if isinstance(output, pa.RecordBatch) else output.model_dump_json().encode()

@@ -27,8 +27,9 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.clock import ClockWatch
 from wheeltapper_workers.runtime.conditions import TRANSITIONS, Machine, conditions, sentence, transitions
+from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist, obey_cancellation
-from wheeltapper_workers.runtime.line import FLOW, LineRole, line_generation, part_key
+from wheeltapper_workers.runtime.line import FLOW, LineRole, part_key
 from wheeltapper_workers.runtime.step import Step
 
 log = logging.getLogger(__name__)
@@ -103,9 +104,10 @@ class LinePart:
                 await self._role.configure(line)
 
     async def run(self) -> None:
-        """Work. What decides about silence also has the time recorded in its input."""
+        """Work, and copy the state. What decides about silence also has the time recorded in its input."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._role.run())
+            group.create_task(self._role.copy())
             if self._role.role is Role.ALERT:
                 group.create_task(self._tick())
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wheeltapper_api.config import LineConfig
+from wheeltapper_api.config import FeatureConfig, LineConfig, PipelineConfig
 from wheeltapper_api.fields import duration_text
 from wheeltapper_api.wire import NoScore, Stage
 from wheeltapper_workers.detectors import baseline
@@ -153,13 +154,13 @@ class ScoreStep:
     def reconfigure(self, state: ScorerState, config: LineConfig) -> ScorerState:
         """State under a new config: baselines and averages of assets and models that mean the same as before."""
         before_models = {model.config.name: model for model in self._models}
-        before_index, before_regimes = dict(self._index), self._config.pipeline.modes
+        before_index, before = dict(self._index), self._config.pipeline
         self._bind(config)
         index = np.array([before_index.get(name, -1) for name in self._assets], np.int64)
         models = {}
         for model in self._models:
             old = before_models.get(model.config.name)
-            if old is None or before_regimes != config.pipeline.modes or not _comparable(old, model):
+            if old is None or not _comparable(old, before, model, config.pipeline):
                 models[model.config.name] = self._fresh(model)
                 continue
             kept = state.models[model.config.name]
@@ -332,10 +333,21 @@ def _reasons(mode: I64, in_mode: Bools, values: F64, learned: Bools) -> I64:
     return np.where(mode == UNKNOWN, _REASONS.index(NoScore.NO_DATA.value), reason)
 
 
-def _comparable(old: Model, new: Model) -> bool:
+def _comparable(old: Model, before: PipelineConfig, new: Model, after: PipelineConfig) -> bool:
     """Whether what was learned under one config means the same under the other."""
+    inputs = [entry.feature for entry in new.config.inputs]
     return (
-        [entry.feature for entry in old.config.inputs] == [entry.feature for entry in new.config.inputs]
+        [entry.feature for entry in old.config.inputs] == inputs
         and old.config.modes == new.config.modes
         and old.learns == new.learns
+        and before.modes == after.modes
+        and _definitions(before, inputs) == _definitions(after, inputs)
     )
+
+
+def _definitions(pipeline: PipelineConfig, inputs: list[str]) -> list[FeatureConfig]:
+    """Definitions of a model's inputs, and of what the modes are told by; a title is only a title."""
+    told_by = {condition.feature for mode in pipeline.modes for condition in mode.when}
+    told_by |= {mode.band_of for mode in pipeline.modes}
+    used = sorted((one for one in pipeline.features if one.name in told_by.union(inputs)), key=attrgetter("name"))
+    return [feature.model_copy(update={"title": ""}) for feature in used]
