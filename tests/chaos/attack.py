@@ -251,7 +251,7 @@ async def _position(substrate: ProcessSubstrate) -> Any:
     finally:
         await client.close()
     covered = parts.get("store", {}).get("positions", {})
-    blocks = {subject: sequence for subject, sequence in last.items() if not subject.endswith(".tick")}
+    blocks = {subject: sequence for subject, sequence in last.items() if not subject.endswith((".tick", ".clock"))}
     for subject, sequence in blocks.items():
         if covered.get(subject.partition(".")[0].upper(), 0) < sequence:
             return None

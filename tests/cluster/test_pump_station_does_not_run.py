@@ -10,9 +10,10 @@ import pytest
 
 from tests.cluster.operated import TENANT, condition, is_ready
 from tests.support.waiting import wait
+from wheeltapper_operator import names
 
 NAMESPACE = f"--namespace={TENANT}"
-OURS = "--selector=app.kubernetes.io/managed-by=wheeltapper"
+OURS = f"--selector={names.MANAGED}"
 COLUMNS = ("NAME", "CLASS", "PLANT", "READY", "FRESH", "MODE", "HEALTH", "ALERTS", "AGE")
 
 
@@ -186,8 +187,9 @@ def test_a_line_that_moves_to_other_workers_and_back_leaves_no_gap(operated, sta
         wanted = {f"{TENANT}-riverside-{role}" for role in workers}
 
         def moved(wanted=wanted):
-            thinking = {name for name in operated.objects("deployments", NAMESPACE) if "-collect-" not in name}
-            return thinking == {*wanted, f"{TENANT}-store"} and operated.ready()
+            found = operated.objects("deployments", NAMESPACE, OURS)
+            others = {name for name in found if "-collect-" not in name and not name.endswith("-store")}
+            return others == wanted and operated.ready()
 
         operated.wait(moved, 240, f"the workers {sorted(wanted)}")
         check_no_gap(operated, began)

@@ -22,7 +22,7 @@ from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.history.historian import Historian
 from wheeltapper_workers.history.query import alerts
 from wheeltapper_workers.history.tables import PARTITIONS, Store
-from wheeltapper_workers.runtime.blocks import Block, from_bytes, to_bytes
+from wheeltapper_workers.runtime.blocks import Block, Tick, from_bytes, to_bytes
 from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.scoring.scorer import ScoreStep
 
@@ -83,18 +83,22 @@ class Live:
         self._states = {stage: step.initial(config) for stage, step in self._steps.items()}
         self._generations = dict.fromkeys(STEPS, line_generation(config))
 
-    def configure(self, config: LineConfig, now_ns: int, stages: Iterable[Stage] = STEPS) -> None:
+    def configure(self, config: LineConfig, now_ns: int, stages: Iterable[Stage] = STEPS, learned: bytes = b"") -> None:
         """Tell the steps of some stages another config, through their streams."""
         self._configs[line_generation(config)] = config
         for stage in stages:
-            self.tick(stage, now_ns, line_generation(config))
+            self.tick(stage, now_ns, line_generation(config), b"" if stage is Stage.SCORES else learned)
 
-    def tick(self, stage: Stage, now_ns: int, generation: str) -> None:
-        self.streams.publish(stage, now_ns, b"", {HEADER_TICK: str(now_ns), HEADER_GENERATION: generation})
+    def tick(self, stage: Stage, now_ns: int, generation: str, learned: bytes = b"") -> None:
+        told = {HEADER_TICK: str(now_ns), HEADER_GENERATION: generation}
+        message = self.streams.publish(stage, now_ns, learned, told)
         if generation and generation != self._generations[stage]:
             config = self._configs[generation]
             self._states[stage] = self._steps[stage].reconfigure(self._states[stage], config)
             self._generations[stage] = generation
+        tick = Tick(stage.stream, message.sequence, now_ns, generation, learned)
+        self._states[stage], outputs = self._steps[stage].step(self._states[stage], tick)
+        assert not outputs
 
     def take(self, stage: Stage, now_ns: int, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish a message, and all that comes of it."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import numpy as np
 import pytest
 
 from tests.support.lines import LINE, PIPELINE, SECOND, healthy, line_config
+from tests.support.roles import running_role
 from tests.support.streams import stored_batches
 from tests.support.waiting import until
 from wheeltapper_api.config import FeatureConfig, Role
 from wheeltapper_api.kinds.assetclass import Function
 from wheeltapper_api.wire import Stage
-from wheeltapper_workers.main import make_step
-from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.configs import line_generation
-from wheeltapper_workers.runtime.line import LineRole
 
 BEFORE = line_config()
 SPEED_SPREAD = FeatureConfig(
@@ -32,24 +26,6 @@ SPEED_SPREAD = FeatureConfig(
 )
 AFTER = line_config(pipeline=PIPELINE.model_copy(update={"features": [SPEED_SPREAD, *PIPELINE.features]}))
 """One feature more, in front of those that the model reads."""
-
-
-@contextlib.asynccontextmanager
-async def running(server, folder, role, config, earlier=()):
-    client = await jetstream.connect(server.url, server.credentials, role.value)
-    store = CheckpointStore(folder, role.value)
-    one = LineRole(client, role, config, make_step(role, config), store)
-    await one.start({line_generation(each): each for each in earlier})
-    task = asyncio.create_task(one.run())
-    try:
-        yield one
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await one.stop()
-        await client.close()
-        if not task.cancelled():
-            task.result()
 
 
 async def publish(client, samples):
@@ -73,10 +49,10 @@ async def levels(client):
 @pytest.mark.parametrize("first", ["scorer", "featurizer"])
 async def test_scorer_reads_each_block_under_the_config_it_was_made_with(server, tmp_path, first):
     client = await server.connect()
-    async with running(server, tmp_path, Role.FEATURIZE, BEFORE) as featurizer:
+    async with running_role(server, tmp_path, Role.FEATURIZE, BEFORE) as (featurizer, _):
         await publish(client, healthy(100))
         await until(lambda: featurizer.progress.position >= 21)
-        async with running(server, tmp_path, Role.SCORE, BEFORE) as scorer:
+        async with running_role(server, tmp_path, Role.SCORE, BEFORE) as (scorer, _):
             # The one that is told first has it in force while the other still has a backlog.
             if first == "scorer":
                 await scorer.configure(AFTER)
@@ -95,5 +71,31 @@ async def test_scorer_reads_each_block_under_the_config_it_was_made_with(server,
             assert scorer.generation == line_generation(AFTER)
     made, read = await levels(client)
     assert len(read) > 30
+    assert read == {key: made[key] for key in read}
+    await client.close()
+
+
+async def test_change_whose_tick_is_gone_is_told_by_the_blocks(server, tmp_path):
+    """The stream gave way before the scorer had read that the config changed."""
+    client = await server.connect()
+    async with running_role(server, tmp_path, Role.FEATURIZE, BEFORE) as (featurizer, _):
+        async with running_role(server, tmp_path, Role.SCORE, BEFORE) as (scorer, _):
+            await publish(client, healthy(100))
+            await until(lambda: featurizer.progress.position >= 21)
+            last = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.last_seq
+            await until(lambda: scorer.progress.position >= last)
+        await featurizer.configure(AFTER)
+        await until(lambda: featurizer.current)
+        told = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.last_seq
+        await publish(client, healthy(100, start=healthy(1).time[0] + 100 * SECOND))
+        await until(lambda: featurizer.progress.position >= 42)
+        await client.jetstream().delete_msg(Stage.FEATURES.stream, told)
+        last = (await client.jetstream().stream_info(Stage.FEATURES.stream)).state.last_seq
+        async with running_role(server, tmp_path, Role.SCORE, AFTER, [BEFORE]) as (scorer, _):
+            assert not scorer.current
+            await until(lambda: scorer.progress.position >= last)
+            assert scorer.current
+            assert scorer.progress.refused == 0
+    made, read = await levels(client)
     assert read == {key: made[key] for key in read}
     await client.close()

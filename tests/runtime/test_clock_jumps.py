@@ -17,7 +17,7 @@ from wheeltapper_api.config import AssetConfig
 from wheeltapper_cli import view
 from wheeltapper_workers.contracts.raw import raw_batch
 from wheeltapper_workers.features.featurizer import FeaturizeStep
-from wheeltapper_workers.runtime import jetstream, line
+from wheeltapper_workers.runtime import jetstream, line, ticks
 from wheeltapper_workers.runtime.blocks import Block
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.sources import collector as module
@@ -132,7 +132,8 @@ async def test_samples_of_both_times_are_in_the_stream(beating, server):
 async def test_features_do_not_depend_on_the_machines_clock(server, tmp_path, monkeypatch):
     """Ticks, checkpoints and reports go on; their times are wrong, and nothing is computed of them."""
     clock = Clock()
-    monkeypatch.setattr(line, "time", SimpleNamespace(time_ns=clock.time_ns, monotonic_ns=time.monotonic_ns))
+    for part in (line, ticks):
+        monkeypatch.setattr(part, "time", SimpleNamespace(time_ns=clock.time_ns, monotonic_ns=time.monotonic_ns))
     batches = telemetry()
     client = await server.connect()
     async with role(server, tmp_path) as (worker, _):

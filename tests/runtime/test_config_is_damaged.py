@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import numpy as np
 import pytest
 
 from tests.support.lines import LINE, healthy, line_config
+from tests.support.roles import running_worker
 from tests.support.streams import stored_batches
 from tests.support.waiting import until
 from wheeltapper_api.config import Role, StoreConfig, WorkerConfig
 from wheeltapper_api.wire import CONFIG_BUCKET, HEADER_GENERATION, HEADER_TICK, Stage
-from wheeltapper_workers.main import make_parts, make_step
-from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.configs import line_generation
-from wheeltapper_workers.runtime.worker import Environment, Worker
+from wheeltapper_workers.runtime.configs import REMEMBERED, Configs, line_generation
 
 NAME = "northwater-riverside-analyse"
 
@@ -38,25 +35,11 @@ async def test_line_that_moves_to_the_worker_that_stored_it_keeps_its_past(serve
     told = {HEADER_TICK: "1", HEADER_GENERATION: line_generation(line_config())}
     await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "tick"), b"", headers=told)
     await client.jetstream().publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(healthy(100).batch()))
-    async with worker(server, tmp_path) as (one, _):
+    async with running_worker(server, tmp_path, NAME) as (one, _):
         await until(lambda: position(one) >= 2)
     made = (await stored_batches(client, Stage.FEATURES))[-1]
     assert set(made["asset"].to_pylist()) == {"p-1", "p-2", "p-3"}
     await client.close()
-
-
-@contextlib.asynccontextmanager
-async def worker(server, tmp_path):
-    environment = Environment(NAME, server.url, server.credentials, tmp_path / "state", "", tmp_path)
-    client = await jetstream.connect(server.url, server.credentials, "test")
-    one = Worker(environment, client, make_step, make_parts)
-    task = asyncio.create_task(one.run())
-    try:
-        yield one, task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await client.close()
 
 
 async def put(client, data):
@@ -84,7 +67,7 @@ async def test_the_one_before_stays_in_force_through_all_of_it(server, tmp_path)
     batches = [healthy(100).take(part).batch() for part in np.array_split(np.arange(600), 1 + len(GARBAGE))]
     client = await server.connect()
     await put(client, document())
-    async with worker(server, tmp_path) as (one, task):
+    async with running_worker(server, tmp_path, NAME) as (one, task):
         await until(lambda: one.status()["generation"])
         generation = one.status()["generation"]
         for number, (garbage, named) in enumerate(GARBAGE, 1):
@@ -105,9 +88,19 @@ async def test_the_one_before_stays_in_force_through_all_of_it(server, tmp_path)
 async def test_a_worker_whose_only_document_is_damaged_waits_for_a_good_one(server, tmp_path, garbage):
     client = await server.connect()
     await put(client, garbage)
-    async with worker(server, tmp_path) as (one, task):
+    async with running_worker(server, tmp_path, NAME) as (one, task):
         await asyncio.wait([task], timeout=1.5)
         assert not task.done()
         await put(client, document())
         await until(lambda: one.status()["generation"])
     await client.close()
+
+
+def test_configs_of_long_ago_are_forgotten_and_the_one_in_force_is_not():
+    configs = Configs(line_config())
+    for number in range(10 * REMEMBERED):
+        configs.want(line_config([f"p-{number}"]))
+        configs.want(line_config())
+    assert len(configs._known) == REMEMBERED
+    assert configs.get(line_generation(line_config())) == line_config()
+    assert configs.get(line_generation(line_config(["p-0"]))) is None

@@ -11,16 +11,15 @@ import pytest
 
 from tests.support.drive import drive, rows
 from tests.support.lines import LINE, MODEL, SECOND, healthy, line_config
+from tests.support.roles import running_role
 from tests.support.streams import stored_rows
 from tests.support.waiting import until
 from wheeltapper_api.backbone import CHECKPOINTS
 from wheeltapper_api.config import Role
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.features.featurizer import FeaturizeStep
-from wheeltapper_workers.main import make_step
-from wheeltapper_workers.runtime import copies, jetstream
+from wheeltapper_workers.runtime import copies
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.runtime.line import LineRole
 from wheeltapper_workers.scoring.scorer import ScoreStep
@@ -75,18 +74,12 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def worker(server, folder, config=CONFIG):
-    client = await jetstream.connect(server.url, server.credentials, folder.name)
-    running = Running([], [])
-    try:
-        for role in (Role.FEATURIZE, Role.SCORE):
-            one = LineRole(client, role, config, make_step(role, config), CheckpointStore(folder, role.value))
-            await one.start({})
-            running.roles.append(one)
-            running.tasks.append(asyncio.create_task(one.run()))
-        yield running
-    finally:
-        await running.kill()
-        await client.close()
+    async with contextlib.AsyncExitStack() as stack:
+        entered = [
+            await stack.enter_async_context(running_role(server, folder, role, config))
+            for role in (Role.FEATURIZE, Role.SCORE)
+        ]
+        yield Running([one for one, _ in entered], [task for _, task in entered])
 
 
 async def publish(client, batches):

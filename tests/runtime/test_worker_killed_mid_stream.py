@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.drive import drive, rows
 from tests.support.lines import LINE, healthy, line_config
+from tests.support.roles import running_role
 from tests.support.streams import stored_rows
 from tests.support.waiting import until
 from wheeltapper_api.config import Role
@@ -17,11 +18,9 @@ from wheeltapper_api.wire import HEADER_GENERATION, HEADER_TICK, Stage
 from wheeltapper_workers.features.featurizer import FeaturizeStep
 from wheeltapper_workers.runtime import jetstream
 from wheeltapper_workers.runtime.blocks import to_bytes
-from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.configs import line_generation
 from wheeltapper_workers.runtime.fenced import Fenced
 from wheeltapper_workers.runtime.jetstream import StreamReader
-from wheeltapper_workers.runtime.line import LineRole
 
 BLOCKS = 60
 LAST = BLOCKS + 1
@@ -43,20 +42,8 @@ async def publish(client, batches):
         await jetstream.publish(LINE.subject(Stage.TELEMETRY, "scada"), to_bytes(batch))
 
 
-@contextlib.asynccontextmanager
-async def role(server, folder, config=None):
-    config = config or line_config()
-    client = await jetstream.connect(server.url, server.credentials, "test")
-    store = CheckpointStore(folder, "featurize")
-    worker = LineRole(client, Role.FEATURIZE, config, FeaturizeStep(config), store)
-    await worker.start({})
-    task = asyncio.create_task(worker.run())
-    try:
-        yield worker, task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await client.close()
+def role(server, folder, config=None):
+    return running_role(server, folder, Role.FEATURIZE, config or line_config())
 
 
 async def stored(server):

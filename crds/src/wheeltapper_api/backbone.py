@@ -39,7 +39,7 @@ AUDIT: Final = StreamDefinition(
 """Who asked what through a tenant's gateway, which makes the stream; some hundred thousand commands."""
 
 CHECKPOINTS: Final = "CHECKPOINTS"
-"""Stream with copies of the workers' checkpoints: of every subject the last message."""
+"""Stream with copies of the workers' checkpoints, and what was learned for new configs: of every subject the last."""
 
 
 def checkpoints(max_bytes: int) -> StreamDefinition:
@@ -60,3 +60,8 @@ def checkpoint_subject(key: str, place: str, part: int) -> str:
         Which of the two copies.
     """
     return f"checkpoints.{key}.{place}.{part}"
+
+
+def learned_subject(key: str, generation: str) -> str:
+    """Subject of what was learned from the past of a line for a config that it does not run yet."""
+    return f"checkpoints.{key}.learned.{generation}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -266,6 +266,20 @@ def select(state: BaselineState, index: Integers) -> BaselineState:
     for name, array in chosen.to_arrays().items():
         array[known] = getattr(state, name)[index[known]]
     return chosen
+
+
+def merge(state: BaselineState, other: BaselineState, taken: Truths) -> BaselineState:
+    """Return the state with the assets ``taken`` [N] of another one of the same shape."""
+    arrays = {name: array.copy() for name, array in state.to_arrays().items()}
+    for name, array in other.to_arrays().items():
+        arrays[name][taken] = array[taken]
+    return BaselineState.from_arrays(arrays)
+
+
+def join(states: Sequence[BaselineState]) -> BaselineState:
+    """Return the state of all assets of one or more states, one behind the other."""
+    parts = [state.to_arrays() for state in states]
+    return BaselineState.from_arrays({name: np.concatenate([part[name] for part in parts]) for name in _LAYOUT})
 
 
 def digests(state: BaselineState) -> list[str]:

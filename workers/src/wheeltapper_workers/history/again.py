@@ -52,7 +52,7 @@ class Runner:
     """
 
     def __init__(self, stage: Stage, told: Told, otherwise: str, rest: Checkpoint | None = None) -> None:
-        self._told = told
+        self._stage, self._told = stage, told
         position = rest.position if rest else 0
         self._changes = deque(change for change in told.changes.get(stage, ()) if change.sequence > position)
         self.generation = rest.generation if rest else told.first(stage, otherwise)
@@ -72,6 +72,8 @@ class Runner:
             change = self._changes.popleft()
             if change.generation != self.generation:
                 self._state = self._step.reconfigure(self._state, self._told.config(change.generation))
+                if change.learned:
+                    self._state, _ = self._step.step(self._state, change.tick(self._stage))
                 self.generation = change.generation
         made: tuple[Any, list[Output]] = self._step.step(self._state, block)
         self._state, outputs = made

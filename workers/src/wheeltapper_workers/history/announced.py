@@ -41,9 +41,10 @@ class ToldTick:
     sequence: int
     time_ns: int
     generation: str
+    learned: bytes = b""
 
 
-def read_tick(sequence: int, subject: str, headers: Mapping[str, str]) -> ToldTick | None:
+def read_tick(sequence: int, subject: str, headers: Mapping[str, str], learned: bytes = b"") -> ToldTick | None:
     """Tick of a message; None if no step would change its config for it."""
     told, generation = headers.get(HEADER_TICK, ""), headers.get(HEADER_GENERATION, "")
     if not told.isdecimal() or len(told) > 19 or not generation or len(generation) > _GENERATION_LENGTH:
@@ -52,7 +53,7 @@ def read_tick(sequence: int, subject: str, headers: Mapping[str, str]) -> ToldTi
         line = line_of(subject)
     except ValueError:
         return None
-    return ToldTick(line, sequence, int(told), generation)
+    return ToldTick(line, sequence, int(told), generation, learned)
 
 
 class Announcements:
@@ -126,7 +127,14 @@ class Announcements:
                 return
             properties = CommitProperties(app_transactions=[Transaction(app_id, version)])
             try:
-                write_deltalake(table, rows, mode="append", writer_properties=_WRITER, commit_properties=properties)
+                write_deltalake(
+                    table,
+                    rows,
+                    mode="append",
+                    schema_mode="merge",  # a table may be older than a column
+                    writer_properties=_WRITER,
+                    commit_properties=properties,
+                )
             except CommitFailedError as error:
                 log.info("Wrote %s at the same time as another: %s", name, error)
                 continue
@@ -174,6 +182,7 @@ def _tick_rows(stage: Stage, ticks: list[ToldTick]) -> pa.Table:
                 "stage": stage.value,
                 "block_sequence": tick.sequence,
                 "generation": tick.generation,
+                "learned": tick.learned or None,
             }
             for tick in ticks
         ],

@@ -140,7 +140,7 @@ class Historian:
             return None
         added, bad = Pending(last=sequence, last_ns=published_ns), None
         if HEADER_TICK in headers:
-            added.ticks += self._changes(stage, read_tick(sequence, subject, headers))
+            added.ticks += self._changes(stage, read_tick(sequence, subject, headers, bytes(payload)))
         else:
             try:
                 added.entries.append(self._read(stage, sequence, published_ns, subject, payload, headers))

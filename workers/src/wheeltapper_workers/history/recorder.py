@@ -24,6 +24,7 @@ from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import unstored
 from wheeltapper_workers.history.historian import Historian, StoreError
 from wheeltapper_workers.history.late.job import CorrectionJob
+from wheeltapper_workers.history.learning_job import LearningJob
 from wheeltapper_workers.history.place import PlaceError, open_place
 from wheeltapper_workers.history.store_words import STORAGE_ERRORS, said
 from wheeltapper_workers.history.streams import Gap, ReadUpTo, StreamState, lost_end, made_anew
@@ -63,6 +64,7 @@ class Recorder:
         """Where the tables are that are open; the config may be ahead of it."""
         self._historian = Historian(root, config)
         self._corrections = CorrectionJob(config.tenant, self._store)
+        self._learning = LearningJob(client, self._store)
         self._moved = asyncio.Event()
         self._read: dict[str, ReadUpTo] = {}
         """Last message read of each stream, whether or not it is stored yet."""
@@ -159,6 +161,7 @@ class Recorder:
                 group.create_task(self._follow(stage))
             group.create_task(self._commit_when_due())
             group.create_task(self._corrections.run(lambda: [config.line for config in self._config.lines]))
+            group.create_task(self._learning.run(lambda: self._config.lines))
 
     async def _follow(self, stage: Stage) -> None:
         """Read a stream for as long as it is the one that the tables have."""

@@ -166,6 +166,7 @@ FIELDS: Final[Mapping[str, Fields]] = {
         ("block_sequence", pa.int64(), "stream sequence of the tick; the generation holds from here on"),
         ("time", TIME, "time that the tick tells"),
         ("generation", pa.string(), "config generation, other than that of the tick before"),
+        ("learned", pa.binary(), "baselines that came with it, learned from what was stored"),
     ),
     REMOVED: (
         *_PLACE,

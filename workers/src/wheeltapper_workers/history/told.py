@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -12,6 +13,7 @@ from wheeltapper_api.wire import Line, Stage
 from wheeltapper_workers.history.query import QueryError
 from wheeltapper_workers.history.stored import of_line
 from wheeltapper_workers.history.tables import CONFIGS, TICKS, Store
+from wheeltapper_workers.runtime.blocks import Tick
 from wheeltapper_workers.runtime.configs import line_generation
 
 
@@ -21,6 +23,12 @@ class Change:
 
     sequence: int
     generation: str
+    learned: bytes = b""
+    """Baselines that came with it."""
+
+    def tick(self, stage: Stage) -> Tick:
+        """The tick that told it."""
+        return Tick(stage.stream, self.sequence, 0, self.generation, self.learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +86,10 @@ def told(store: Store, line: Line) -> Told:
         except ValueError as error:
             raise QueryError(f"The stored config {row['generation']} cannot be read: {error}") from error
     changes: dict[Stage, list[Change]] = {}
-    ticks = _rows(store, line, TICKS, ["stage", "block_sequence", "generation"])
+    ticks = _rows(store, line, TICKS, ["stage", "block_sequence", "generation", "learned"])
     for row in sorted(ticks, key=lambda row: int(row["block_sequence"])):
-        changes.setdefault(Stage(row["stage"]), []).append(Change(int(row["block_sequence"]), row["generation"]))
+        change = Change(int(row["block_sequence"]), row["generation"], row.get("learned") or b"")
+        changes.setdefault(Stage(row["stage"]), []).append(change)
     return Told(configs, {stage: tuple(found) for stage, found in changes.items()})
 
 
@@ -91,12 +100,13 @@ def lines(store: Store, tenant: str, plant: str, asset_class: str) -> list[Line]
     return [line.model_copy(update={"shard": shard}) for shard in shards]
 
 
-def _rows(store: Store, line: Line, table: str, columns: list[str]) -> list[dict[str, str]]:
+def _rows(store: Store, line: Line, table: str, columns: list[str]) -> list[dict[str, Any]]:
     dataset = store.dataset(line.tenant, table)
     if dataset is None:
         return []
     where = of_line(line)
     if "shard" not in columns:
         where &= pc.field("shard") == line.shard
-    rows: list[dict[str, str]] = dataset.to_table(columns=columns, filter=where).to_pylist()
+    there = [name for name in columns if name in dataset.schema.names]  # a table may be older than a column
+    rows: list[dict[str, Any]] = dataset.to_table(columns=there, filter=where).to_pylist()
     return rows

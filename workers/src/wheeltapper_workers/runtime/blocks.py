@@ -83,6 +83,8 @@ class Tick:
     sequence: int
     time_ns: int
     generation: str = ""
+    learned: bytes = b""
+    """Baselines for the config of the generation, learned from what is stored."""
 
 
 Item = Block | Tick

@@ -10,6 +10,8 @@ from typing import Final
 
 from wheeltapper_api.config import LineConfig, digest_of
 
+REMEMBERED: Final = 64
+"""Configs of a line; the bucket has as many documents of a worker."""
 _PATIENCE_NS: Final = 60 * 10**9
 """A generation that the stream tells is waited for so long; it comes to another worker by another document."""
 
@@ -23,26 +25,24 @@ class Configs:
     """Configs of one line."""
 
     def __init__(self, wanted: LineConfig) -> None:
-        self.wanted = wanted
-        self._known = {line_generation(wanted): wanted}
+        self.wanted, self.generation = wanted, line_generation(wanted)
+        self._known = {self.generation: wanted}
         self._changed = asyncio.Event()
 
-    @property
-    def generation(self) -> str:
-        """Generation that is wanted."""
-        return line_generation(self.wanted)
-
     def remember(self, earlier: Mapping[str, LineConfig]) -> None:
-        """Take in what was wanted before, by generation."""
-        self._known |= earlier
+        """Take in what was wanted before, by generation; configs of other lines may be among them."""
+        for generation, config in earlier.items():
+            if config.line == self.wanted.line:
+                self._keep(generation, config)
+        self._keep(self.generation, self.wanted)
 
     def want(self, config: LineConfig) -> bool:
         """Want a config; says whether it is another one than before."""
-        changes = line_generation(config) != self.generation
-        self.wanted = config
-        self._known[line_generation(config)] = config
+        before = self.generation
+        self.wanted, self.generation = config, line_generation(config)
+        self._keep(self.generation, config)
         self._changed.set()
-        return changes
+        return before != self.generation
 
     def get(self, generation: str) -> LineConfig | None:
         """Config of a generation; None if it is not known, or forgotten."""
@@ -58,3 +58,14 @@ class Configs:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), min(patience_s, _PATIENCE_NS / 1e9))
         return self._known[generation]
+
+    def _keep(self, generation: str, config: LineConfig) -> None:
+        keep_newest(self._known, generation, config, REMEMBERED)
+
+
+def keep_newest(known: dict[str, LineConfig], generation: str, config: LineConfig, most: int) -> None:
+    """Put a config behind those that are known; beyond so many the oldest are forgotten."""
+    known.pop(generation, None)
+    known[generation] = config
+    while len(known) > most:
+        del known[next(iter(known))]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import nats.errors
-import pyarrow as pa
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
@@ -25,6 +24,7 @@ from wheeltapper_api.wire import Line
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore, decode
 from wheeltapper_workers.runtime.configs import Configs
 from wheeltapper_workers.runtime.jetstream import insist, obey_cancellation
+from wheeltapper_workers.runtime.packed import pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Copies:
                 continue
             try:
                 checkpoint, config = await asyncio.to_thread(_unpack, data)
-            except (ValueError, OSError) as error:
+            except ValueError as error:
                 log.warning("The copied state of %s cannot be used: %s", self._name, error)
                 continue
             if checkpoint.version == version:
@@ -168,11 +168,9 @@ class Copies:
 
 
 def _pack(data: bytes, config: LineConfig) -> bytes:
-    """Config and checkpoint, compressed; in front their size, which a reader needs to know."""
+    """Config and checkpoint."""
     told = config.model_dump_json().encode()
-    whole = len(told).to_bytes(8, "big") + told + data
-    compressed: bytes = pa.compress(whole, codec="zstd", asbytes=True)
-    return len(whole).to_bytes(8, "big") + compressed
+    return pack(len(told).to_bytes(8, "big") + told + data)
 
 
 def _unpack(packed: bytes) -> tuple[Checkpoint, LineConfig]:
@@ -180,12 +178,9 @@ def _unpack(packed: bytes) -> tuple[Checkpoint, LineConfig]:
 
     Raises
     ------
-    ValueError, OSError
+    ValueError
         If they are damaged, or too large to be true.
     """
-    size = int.from_bytes(packed[:8], "big")
-    if size > _MOST_BYTES:
-        raise ValueError(f"it claims to be {size} bytes large")
-    whole: bytes = pa.decompress(packed[8:], decompressed_size=size, codec="zstd", asbytes=True)
+    whole = unpack(packed, _MOST_BYTES)
     end = 8 + int.from_bytes(whole[:8], "big")
     return decode(whole[end:]), LineConfig.model_validate_json(whole[8:end])

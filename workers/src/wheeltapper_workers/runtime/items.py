@@ -20,7 +20,7 @@ def read_item(stage: Stage, message: Message) -> Item:
     if tick is not None:
         if not tick.isdecimal() or len(tick) > 19:
             raise ValueError(f"{tick[:40]!r} is no time")
-        return Tick(stage.stream, message.sequence, int(tick), generation)
+        return Tick(stage.stream, message.sequence, int(tick), generation, message.data)
     batch = from_bytes(message.data, stage)
     return Block(stage.stream, message.sequence, batch, message.headers.get(HEADER_TRACE, ""), generation)
 

@@ -29,6 +29,7 @@ from wheeltapper_api.wire import (
     Stage,
 )
 from wheeltapper_workers.runtime import blocks, metrics, tracing
+from wheeltapper_workers.runtime.announcing import Announcer
 from wheeltapper_workers.runtime.blocks import Block, Item, Tick
 from wheeltapper_workers.runtime.checkpoint import Checkpoint, CheckpointStore
 from wheeltapper_workers.runtime.configs import Configs, line_generation
@@ -94,6 +95,7 @@ class LineRole:
         self._copies = Copies(client, role, config.line, store, self._configs)
         self._writer = FencedWriter(client, target.stream, config.line.subject(target, role.value), self._miss)
         self._ticks = Ticks(client, source, config.line)
+        self._announcer = Announcer(client, config.line, self._ticks, self._configs, self.name)
         self._tracer = trace.get_tracer("wheeltapper")
         self._state: Any = None
         self._generation = self._pipeline = ""
@@ -102,7 +104,7 @@ class LineRole:
         self._saved_ns = time.monotonic_ns()
         self._saved_position = self._saved_before = -1
         self._unsaved_output = 0
-        self._unannounced = self._ahead = False
+        self._ahead = False
 
     @property
     def name(self) -> str:
@@ -113,6 +115,11 @@ class LineRole:
     def generation(self) -> str:
         """Generation that runs."""
         return self._generation
+
+    @property
+    def current(self) -> bool:
+        """Whether that is the one that is wanted."""
+        return self._generation == self._configs.generation
 
     @property
     def _first(self) -> bool:
@@ -151,8 +158,8 @@ class LineRole:
         await self._reader.look()  # before anything is written that could get the number of a lost message
         if self._done < done and await self._has_gone_on():
             self._done = done
-        if self._first and await self._ticks.last_config() != self._configs.generation:
-            await self._announce()
+        if self._first:
+            await self._announcer.want()
 
     async def _newest_checkpoint(self) -> Checkpoint | None:
         """The one on this disk, or the copy that another worker left, whichever goes further."""
@@ -171,7 +178,7 @@ class LineRole:
         before and after.
         """
         if self._configs.want(config) and self._first:
-            await self._announce()
+            await self._announcer.want()
 
     async def tick(self) -> None:
         """Record the time in the input."""
@@ -190,8 +197,7 @@ class LineRole:
             for message in await reader.read(READ_LIMIT):
                 await self._take(message)
             self.progress.position = reader.position  # which also follows a stream that has nothing for this line
-            if self._unannounced:
-                await self._announce()
+            await self._announcer.look()
             self.checkpoint(force=False)
 
     async def copy(self) -> None:
@@ -251,6 +257,7 @@ class LineRole:
             "bytesWritten": self._writer.bytes,
             "readNs": self.progress.read_ns,
             "unsavedSeconds": self._unsaved_s(),
+            "learning": self._announcer.waiting_for,
             "summary": self._step.summary(self._state) if self._state is not None else {},
         }
 
@@ -311,12 +318,6 @@ class LineRole:
         self._runs(config)
         return True
 
-    async def _announce(self) -> None:
-        """Record the config; if the stream is full, after this role has read on, for it may be what it waits for."""
-        if not self._unannounced:
-            log.info("%s: config %s from the next block on", self.name, self._configs.generation)
-        self._unannounced = not await self._ticks.tell_config(self._configs.generation)
-
     async def _take(self, message: Message) -> None:
         try:
             item = read_item(self._source, message)
@@ -337,8 +338,11 @@ class LineRole:
             await self._reconfigure(item.generation, message.published_ns)
             if self._target in _FED:
                 told = {HEADER_TICK: str(item.time_ns), HEADER_GENERATION: item.generation}
-                await self._publish(message.sequence, next(parts), b"", told)
+                learned = item.learned if self._target is Stage.FEATURES else b""
+                await self._publish(message.sequence, next(parts), learned, told)
         elif isinstance(item, Block):
+            if item.generation:  # the tick that told it may have left the stream unread
+                await self._reconfigure(item.generation, message.published_ns)
             self._mind_the_pipeline(item)
         parent = message.headers.get(HEADER_TRACE, "")
         attributes: dict[str, str | int] = {"stream": self._source.stream, "sequence": message.sequence}

@@ -30,11 +30,11 @@ class Ticks:
 
     async def tell_time(self) -> bool:
         """Record the time; says whether there was room for it."""
-        return await self._publish(self._time, {})
+        return await self._publish(self._time, {}, b"")
 
-    async def tell_config(self, generation: str) -> bool:
-        """Record that a config holds from here on; says whether there was room for it."""
-        return await self._publish(self._config, {HEADER_GENERATION: generation})
+    async def tell_config(self, generation: str, learned: bytes = b"") -> bool:
+        """Record that a config holds from here on, and what was learned for it; says whether there was room for it."""
+        return await self._publish(self._config, {HEADER_GENERATION: generation}, learned)
 
     async def first_config(self) -> str:
         """Generation of the first tick that tells one; empty where none is."""
@@ -55,12 +55,12 @@ class Ticks:
             return ""
         return str((found.headers or {}).get(HEADER_GENERATION, ""))
 
-    async def _publish(self, subject: str, told: dict[str, str]) -> bool:
+    async def _publish(self, subject: str, told: dict[str, str], data: bytes) -> bool:
         headers = {HEADER_TICK: str(time.time_ns()), **told}
 
         async def publish() -> bool:
             try:
-                await self._jetstream.publish(subject, b"", stream=self._stream, headers=headers)
+                await self._jetstream.publish(subject, data, stream=self._stream, headers=headers)
             except ServiceUnavailableError as error:
                 if is_full(error.description or ""):
                     return False

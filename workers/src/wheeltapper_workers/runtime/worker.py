@@ -27,7 +27,7 @@ from wheeltapper_api.wire import CONFIG_BUCKET, STATUS_BUCKET
 from wheeltapper_workers.runtime.checkpoint import CheckpointStore
 from wheeltapper_workers.runtime.clock import ClockWatch
 from wheeltapper_workers.runtime.conditions import TRANSITIONS, Machine, conditions, sentence, transitions
-from wheeltapper_workers.runtime.configs import line_generation
+from wheeltapper_workers.runtime.configs import REMEMBERED, keep_newest, line_generation
 from wheeltapper_workers.runtime.jetstream import Message, StreamReader, insist, obey_cancellation
 from wheeltapper_workers.runtime.line import FLOW, LineRole, part_key
 from wheeltapper_workers.runtime.step import Step
@@ -119,6 +119,11 @@ class LinePart:
         """For the status document."""
         return self._role.summary()
 
+    @property
+    def current(self) -> bool:
+        """Whether it runs the config that is wanted."""
+        return self._role.current
+
     async def _tick(self) -> None:
         while True:
             await self._role.tick()
@@ -147,6 +152,8 @@ class Worker:
         self._documents = StreamReader(client, f"KV_{CONFIG_BUCKET}", [subject], position=0)
         self._earlier: dict[str, LineConfig] = {}
         self._config: WorkerConfig | None = None
+        self._generation = ""
+        """Of the newest document that every part runs."""
         self._parts: dict[str, Part] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started_ns = time.time_ns()
@@ -210,7 +217,8 @@ class Worker:
             return None
         self._problem = ""
         lines = [*config.lines, *(config.store.lines if config.store else [])]  # one that is only stored may move here
-        self._earlier |= {line_generation(line): line for line in lines}
+        for line in lines:
+            keep_newest(self._earlier, line_generation(line), line, REMEMBERED * len(lines))
         return config
 
     async def _apply(self, config: WorkerConfig, group: asyncio.TaskGroup) -> None:
@@ -295,6 +303,12 @@ class Worker:
         """The status document, with the conditions of the last look."""
         return self._document(self._summaries(), time.time_ns())
 
+    def _running(self) -> str:
+        """Generation of the document that runs; a line takes its own part over where its input tells it."""
+        if self._config and all(part.current for part in self._parts.values() if isinstance(part, LinePart)):
+            self._generation = self._config.generation
+        return self._generation
+
     def _summaries(self) -> dict[str, dict[str, Any]]:
         return {key: part.summary() for key, part in self._parts.items()}
 
@@ -302,7 +316,7 @@ class Worker:
         return {
             "worker": self._environment.worker,
             "tenant": self._config.tenant if self._config else "",
-            "generation": self._config.generation if self._config else "",
+            "generation": self._running(),
             "pid": os.getpid(),
             "startedNs": self._started_ns,
             "timeNs": now_ns,

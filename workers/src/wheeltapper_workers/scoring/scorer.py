@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wheeltapper_api.config import FeatureConfig, LineConfig, PipelineConfig
+from wheeltapper_api.config import LineConfig
 from wheeltapper_api.fields import duration_text
 from wheeltapper_api.wire import NoScore, Stage
 from wheeltapper_workers.detectors import baseline
@@ -35,6 +34,8 @@ from wheeltapper_workers.runtime.blocks import (
     numbers,
 )
 from wheeltapper_workers.runtime.step import Output, Snapshot, replace_rows
+from wheeltapper_workers.scoring.comparable import comparable
+from wheeltapper_workers.scoring.learning import unpack_learned
 from wheeltapper_workers.scoring.model import MIN_WINDOWS, Model, Regimes, bind
 
 I64 = npt.NDArray[np.int64]
@@ -133,9 +134,9 @@ class ScoreStep:
         return ScorerState({model.config.name: self._fresh(model) for model in self._models}, newest)
 
     def step(self, state: ScorerState, item: Item) -> tuple[ScorerState, list[Output]]:
-        """Score the rows of a feature block."""
+        """Score the rows of a feature block; take over what a tick says of the past."""
         if not isinstance(item, Block):
-            return state, []
+            return self._adopt(state, item.learned) if item.learned else state, []
         rows = self._read(item.batch, state.newest)
         if not len(rows) or not self._models:
             return state, []
@@ -160,7 +161,7 @@ class ScoreStep:
         models = {}
         for model in self._models:
             old = before_models.get(model.config.name)
-            if old is None or not _comparable(old, before, model, config.pipeline):
+            if old is None or not comparable(old.config, before, model.config, config.pipeline):
                 models[model.config.name] = self._fresh(model)
                 continue
             kept = state.models[model.config.name]
@@ -197,6 +198,19 @@ class ScoreStep:
             "models": {model.config.name: model.session.digest for model in self._models},
             "learning": self._learning(state),
         }
+
+    def _adopt(self, state: ScorerState, packed: bytes) -> ScorerState:
+        """State with baselines that were learned from the past, where an asset has learned nothing of a model yet."""
+        assets, learned = unpack_learned(packed)
+        place = {name: position for position, name in enumerate(assets)}
+        index = np.array([place.get(name, -1) for name in self._assets], np.int64)
+        models = dict(state.models)
+        for name in learned.keys() & models.keys():
+            now, past = models[name].baseline, baseline.select(learned[name], index)
+            if past.reservoir.shape == now.reservoir.shape:
+                nothing_yet = now.first_ns == np.iinfo(np.int64).min
+                models[name] = ModelState.of(baseline.merge(now, past, nothing_yet), models[name].detector)
+        return replace(state, models=models)
 
     def _fresh(self, model: Model) -> ModelState:
         count = len(self._assets)
@@ -331,23 +345,3 @@ def _reasons(mode: I64, in_mode: Bools, values: F64, learned: Bools) -> I64:
     reason = np.where(np.isnan(values).any(axis=1), _REASONS.index(NoScore.NO_DATA.value), reason)
     reason = np.where(in_mode, reason, _REASONS.index(NoScore.MODE.value))
     return np.where(mode == UNKNOWN, _REASONS.index(NoScore.NO_DATA.value), reason)
-
-
-def _comparable(old: Model, before: PipelineConfig, new: Model, after: PipelineConfig) -> bool:
-    """Whether what was learned under one config means the same under the other."""
-    inputs = [entry.feature for entry in new.config.inputs]
-    return (
-        [entry.feature for entry in old.config.inputs] == inputs
-        and old.config.modes == new.config.modes
-        and old.learns == new.learns
-        and before.modes == after.modes
-        and _definitions(before, inputs) == _definitions(after, inputs)
-    )
-
-
-def _definitions(pipeline: PipelineConfig, inputs: list[str]) -> list[FeatureConfig]:
-    """Definitions of a model's inputs, and of what the modes are told by; a title is only a title."""
-    told_by = {condition.feature for mode in pipeline.modes for condition in mode.when}
-    told_by |= {mode.band_of for mode in pipeline.modes}
-    used = sorted((one for one in pipeline.features if one.name in told_by.union(inputs)), key=attrgetter("name"))
-    return [feature.model_copy(update={"title": ""}) for feature in used]

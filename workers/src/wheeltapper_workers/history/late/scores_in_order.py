@@ -25,7 +25,7 @@ from wheeltapper_workers.history.late.asset_history import AssetHistory
 from wheeltapper_workers.history.late.in_order import alone, nanoseconds
 from wheeltapper_workers.history.restored import feature_block
 from wheeltapper_workers.history.revisions import live, newest
-from wheeltapper_workers.history.told import Told
+from wheeltapper_workers.history.told import Change, Told
 from wheeltapper_workers.runtime.blocks import numbers
 from wheeltapper_workers.scoring.scorer import ModelState, ScorerState, ScoreStep
 
@@ -179,8 +179,9 @@ class ScoreRuns:
     def _follow(self, block: int) -> None:
         """Take over the configs that were told before a block."""
         changes = self._told.changes.get(Stage.FEATURES, ())
-        told = [change.generation for change in changes if self._block <= change.sequence < block]
-        for generation in [self._generation] * (self._steps is None) + told:
+        told = [change for change in changes if self._block <= change.sequence < block]
+        for change in [Change(0, self._generation)] * (self._steps is None) + told:
+            generation = change.generation
             config = alone(self._told.config(generation), self._asset)
             if config is None:
                 self._steps = None
@@ -190,6 +191,8 @@ class ScoreRuns:
             elif generation != self._generation:
                 self._live = self._steps[0].reconfigure(self._live, config)
                 self._own = self._steps[1].reconfigure(self._own, config)
+                if change.learned:
+                    self._live, _ = self._steps[0].step(self._live, change.tick(Stage.FEATURES))
             self._generation = generation
         self._block = block
 
