@@ -127,4 +127,5 @@ def check_end(operated, storm, resources):
     assert {config.worker: given.get(config.worker) for config in plan.configs} == {
         config.worker: config.generation for config in plan.configs
     }
-    assert is_ready(operated.objects("tenantpolicies")[STORM])
+    # Twins need no store worker; the tenant does, and it may just be starting.
+    operated.wait(lambda: is_ready(operated.objects("tenantpolicies")[STORM]), 120, "the tenant", STORM)
