@@ -103,7 +103,7 @@ def test_every_constant_is_explained():
 
 def test_what_is_used_is_explained_and_what_is_explained_is_used():
     used = {name for file in SOURCES if file not in EXPLAIN for name in constants_in(file)}
-    assert used == CONSTANTS.keys()
+    assert used - {"REASONS"} == CONSTANTS.keys(), "but for the table itself, of which a message may take the remedy"
 
 
 def constants_in(file):

@@ -21,10 +21,12 @@ class Cgroup:
         tracking = [hierarchy for hierarchy in hierarchies if hierarchy.name == "pids"] or hierarchies
         self._tracked = tracking[0] / name
 
-    def create(self) -> None:
-        """Make the group; its processes are in a leaf of it, since version 2 allows them nowhere else."""
+    def create(self, *inner: str) -> None:
+        """Make the group, and others in it; its processes are in a leaf, since version 2 allows them nowhere else."""
         for folder in self._folders:
             folder.mkdir(exist_ok=True)
+            for name in inner:
+                (folder / name).mkdir(exist_ok=True)
         (self._tracked / "system").mkdir(exist_ok=True)
 
     def entering(self, command: Sequence[str]) -> list[str]:

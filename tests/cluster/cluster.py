@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from tests.cluster import control_plane, node
 from tests.cluster.access import Access
@@ -25,7 +25,7 @@ _CHECKOUT: Final = Path(__file__).parents[2]
 
 
 class Cluster(Access):
-    """A cluster of one node on this machine; each checkout has its own, under a name of its own."""
+    """A cluster of one node, or two, on this machine; each checkout has its own, under a name of its own."""
 
     def __init__(self, suffix: str = "") -> None:
         self.name = f"wheeltapper-{hashlib.sha256(os.fsencode(_CHECKOUT)).hexdigest()[:8]}{suffix}"
@@ -65,7 +65,7 @@ class Cluster(Access):
         self.down(tell)
         tell(f"Starting the cluster {self.name}")
         began = time.monotonic()
-        self.sandbox.create()
+        self.sandbox.create(*node.NODES)
         for program in kubernetes.iterdir():
             _link(program, self.state / "programs" / program.name)
         port = self.sandbox.forward("api", control_plane.API_ADDRESS)
@@ -90,14 +90,47 @@ class Cluster(Access):
         """Start a program of the control plane again."""
         self.sandbox.start(name, *control_plane.programs()[name])
 
-    def load_image(self, archive: Path) -> None:
-        """Put an image, as ``docker save`` or ``buildah push docker-archive:`` write it, on the node."""
-        ctr = ["ctr", f"--address={node.CONTAINERD_SOCKET}", "--namespace=k8s.io"]
+    def load_image(self, archive: Path, on: str = node.FIRST) -> None:
+        """Put an image, as ``docker save`` or ``buildah push docker-archive:`` write it, on a node."""
         with archive.open("rb") as content:
-            self.sandbox.run(*ctr, "images", "import", "-", stdin=content, seconds=300)
+            self._ctr(on, "images", "import", "-", stdin=content)
+
+    @contextmanager
+    def second_node(self) -> Iterator[str]:
+        """A second node with all images of the first, until the end; its name. Its pods have to be gone by then."""
+        name, file = node.SECOND, "images.tar"
+        self.sandbox.run("ip", "address", "replace", f"{node.NODES[name]}/24", "dev", "node0")
+        containerd = self.sandbox.start(f"containerd-{name}", *node.containerd(name))
+        kubelet = None
+        try:
+            self._wait(lambda: self._listens(name), 60, f"containerd-{name}")
+            references = self._ctr(node.FIRST, "images", "list", "--quiet").split()
+            tags = [one for one in references if "@" not in one and not one.startswith("sha256:")]
+            self._ctr(node.FIRST, "images", "export", f"{INSIDE}/{file}", *tags)
+            self.load_image(self.state / file, name)
+            (self.state / file).unlink()
+            kubelet = self.sandbox.start(f"kubelet-{name}", *node.kubelet(name))
+            self._wait(lambda: self._node_ready(name), 90, f"kubelet-{name}")
+            yield name
+        finally:
+            self.try_kubectl("delete", "node", name)
+            for process in filter(None, (kubelet, containerd)):
+                process.kill()
+                process.wait()
+
+    def _listens(self, on: str) -> bool:
+        try:
+            self._ctr(on, "version")
+        except AssertionError:
+            return False
+        return True
+
+    def _ctr(self, on: str, *arguments: str, stdin: IO[bytes] | None = None) -> str:
+        ctr = ["ctr", f"--address={node.containerd_socket(on)}", "--namespace=k8s.io"]
+        return self.sandbox.run(*ctr, *arguments, stdin=stdin, seconds=300)
 
     def _start_control_plane(self) -> None:
-        self.sandbox.start("containerd", *node.containerd())
+        self.sandbox.start("containerd", *node.containerd(node.FIRST))
         for name, command in control_plane.programs().items():
             self.sandbox.start(name, *command)
             if name == "kube-apiserver":
@@ -109,8 +142,8 @@ class Cluster(Access):
             archive = self.state / f"{program.name}.tar"
             archive.write_bytes(image_of_program(program, name))
             self.load_image(archive)
-        for name, command in node.programs().items():
-            self.sandbox.start(name, *command)
+        self.sandbox.start("kubelet", *node.kubelet(node.FIRST))
+        self.sandbox.start("kube-proxy", *node.proxy())
         self._wait(self._node_ready, 90, "kubelet")
 
     def _start_services(self) -> None:
@@ -122,12 +155,12 @@ class Cluster(Access):
     def _api_ready(self) -> bool:
         return self._answers("get", "--raw=/readyz")
 
-    def _node_ready(self) -> bool:
-        done = self.try_kubectl("get", "nodes", "--output=json")
+    def _node_ready(self, name: str = node.FIRST) -> bool:
+        done = self.try_kubectl("get", "node", name, "--output=json")
         if done.returncode:
             return False
-        nodes = json.loads(done.stdout)["items"]
-        return any(c["type"] == "Ready" and c["status"] == "True" for n in nodes for c in n["status"]["conditions"])
+        conditions = json.loads(done.stdout)["status"]["conditions"]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
     def _answers(self, *arguments: str) -> bool:
         return self.try_kubectl(*arguments).returncode == 0

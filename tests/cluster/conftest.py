@@ -14,6 +14,7 @@ from tests.cluster.examples import ROOT
 from tests.cluster.fixtures import required
 from tests.cluster.installation import remove
 from tests.cluster.operated import Operated, install_operator
+from tests.cluster.outside import Outside, without_pod
 from tests.cluster.programs import Tell
 
 
@@ -56,3 +57,10 @@ def operated(cluster: Access, helm: Callable[..., str], load: Callable[[str], st
         yield Operated(cluster, load("workers"))
     finally:
         remove(cluster, helm)
+
+
+@pytest.fixture(scope="module")
+def outside(operated: Operated) -> Iterator[Outside]:
+    """The operator runs as a process whenever a test of the file starts it; its pod waits so long."""
+    with without_pod(operated) as found:
+        yield found

@@ -12,7 +12,8 @@ SERVICE_NETWORK: Final = "10.96.0.0/16"
 POD_NETWORK: Final = "10.201.0.0/16"
 DNS_ADDRESS: Final = "10.96.0.10"
 API_ADDRESS: Final = f"{NODE_ADDRESS}:6443"
-NODE_NAME: Final = "node"
+NODES: Final = {"node": NODE_ADDRESS, "node-2": "10.200.0.2"}
+"""Address of each node that there may be; the first is always there."""
 DOMAIN: Final = "cluster.local"
 
 _BIN, _PKI, _ETC = INSIDE / "programs", INSIDE / "pki", INSIDE / "etc"
@@ -24,7 +25,7 @@ _HOSTS: Final = (
 _INSIDE_USERS: Final = {
     "controller-manager": ("system:kube-controller-manager", ""),
     "scheduler": ("system:kube-scheduler", ""),
-    "kubelet": (f"system:node:{NODE_NAME}", "system:nodes"),
+    **{f"kubelet-{name}": (f"system:node:{name}", "system:nodes") for name in NODES},
     "proxy": ("system:kube-proxy", ""),
     "tester": ("tester", "system:masters"),
 }
@@ -37,7 +38,8 @@ def write_identities(state: Path, outside: str) -> None:
     authority.issue("apiserver", "kube-apiserver", hosts=_HOSTS)
     authority.issue("apiserver-kubelet", "kube-apiserver-kubelet-client", "system:masters")
     authority.issue("front-proxy", "front-proxy")
-    authority.issue("kubelet-server", NODE_NAME, hosts=(NODE_NAME, NODE_ADDRESS))
+    for name, address in NODES.items():
+        authority.issue(f"{name}-server", name, hosts=(name, address))
     (state / "etc").mkdir(exist_ok=True)
     for name, (user, group) in _INSIDE_USERS.items():
         authority.kubeconfig(state / "etc" / f"{name}.kubeconfig", f"https://{API_ADDRESS}", user, group)

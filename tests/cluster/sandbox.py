@@ -55,11 +55,11 @@ class Sandbox:
         """Whether any process of it runs."""
         return bool(self.cgroup.processes())
 
-    def create(self) -> None:
-        """Make it anew; the state folder is empty afterwards."""
+    def create(self, *groups: str) -> None:
+        """Make it anew, with these control groups in its own; the state folder is empty afterwards."""
         for folder in ("lib", "log", "programs"):
             (self.state / folder).mkdir(parents=True)
-        self.cgroup.create()
+        self.cgroup.create(*groups)
         log = self.state / "log" / "holder.log"
         with log.open("wb") as output:
             holder = subprocess.Popen(

@@ -18,7 +18,7 @@ from wheeltapper_backbone.tenant import BackboneError, ensure_streams
 from wheeltapper_operator import names
 from wheeltapper_operator.backbone.accounts import connect, ensure_account
 from wheeltapper_operator.backbone.authority import Authority
-from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, CUSTOM, EVENT, LEASE, POD
+from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, CRD, CUSTOM, EVENT, LEASE, POD
 
 CHART = CHARTS / "wheeltapper"
 MIB = 2**20
@@ -171,6 +171,14 @@ def test_digest_wins_over_the_tag(helm):
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"wheeltapper-operator@{digest}"
 
 
+@pytest.mark.parametrize(("names_of", "told"), [((), ""), (("one", "two"), "one,two")])
+def test_workers_are_pulled_with_the_same_secrets(helm, names_of, told):
+    values = [f"--set=imagePullSecrets[{index}].name={name}" for index, name in enumerate(names_of)]
+    (deployment,) = (one for one in rendered(helm, *values) if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "WHEELTAPPER_PULL_SECRETS", "value": told} in container["env"]
+
+
 def test_external_backbone_is_used_and_none_installed(helm):
     documents = rendered(helm, "--set=backbone.external.url=nats://nats.example:4222")
     assert not [one for one in documents if one["metadata"]["name"].startswith(names.NATS)]
@@ -219,6 +227,8 @@ def test_chart_and_operator_use_the_same_names(helm):
         ("create", "pods", "northwater", "no"),
         ("update", f"leases/{names.OPERATOR}", NAMESPACE, "yes"),
         ("update", "leases/another", NAMESPACE, "no"),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io/assettwins.wheeltapper.dev", "", "yes"),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io/another", "", "no"),
     ],
 )
 def test_operator_may_do_what_it_does_and_no_more(system, verb, what, where, may):
@@ -243,6 +253,7 @@ def test_operator_may_reach_every_sort_of_object_that_it_knows(helm):
         assert verbs(of) == {"get", "list", "watch", "patch"}
     for of in CHILDREN:
         assert verbs(of) >= {"create", "patch", "delete"} | (set() if of.kind == "Secret" else {"list"}), of
+    assert verbs(CRD) == {"get"}
     assert verbs(CLUSTER_BINDING) == {"create", "patch", "delete"}
     assert (verbs(POD), verbs(EVENT), verbs(LEASE)) == ({"list"}, {"create"}, {"create", "get", "update"})
 

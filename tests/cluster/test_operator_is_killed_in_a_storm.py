@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.cluster.installation import NAMESPACE
+from tests.cluster.account import documents
 from tests.cluster.operated import is_ready
-from wheeltapper_api.config import WorkerConfig
 from wheeltapper_api.fields import API_VERSION
 from wheeltapper_api.kinds import KINDS
-from wheeltapper_api.wire import CONFIG_BUCKET
 from wheeltapper_operator import names
-from wheeltapper_operator.backbone.accounts import connect
-from wheeltapper_operator.backbone.authority import Authority
 from wheeltapper_operator.compile import compile_plan
 
 STORM = "storm"
@@ -27,7 +21,6 @@ IN_STORM = f"--namespace={STORM}"
 TWINS = 200
 KILLS = 50
 GROUP = "/apis/wheeltapper.dev/v1alpha1/namespaces/storm/assettwins"
-DEPLOYMENT = ("deployment/wheeltapper-operator", f"--namespace={NAMESPACE}")
 
 
 class Storm:
@@ -80,49 +73,14 @@ def call(client, method, path, body=None):
     assert response.status < 300, (method, path, response.data)
 
 
-@pytest.fixture
-def outside(operated):
-    """The operator runs as a process that can be killed as often as one likes; its pod waits so long."""
-    operated.cluster.kubectl("scale", *DEPLOYMENT, "--replicas=0")
-    operated.wait(
-        lambda: (
-            not operated.objects("pods", f"--namespace={NAMESPACE}", "-lapp.kubernetes.io/name=wheeltapper-operator")
-        ),
-        60,
-        "no operator",
-    )
-    yield operated
-    operated.cluster.kubectl("scale", *DEPLOYMENT, "--replicas=1")
-    operated.cluster.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=100s")
-
-
-def environment(operated):
-    """What the chart gives the pod; outside of pods no name is known, but the service's address is the same."""
-    (container,) = operated.get("deployment", "wheeltapper-operator", f"--namespace={NAMESPACE}")["spec"]["template"][
-        "spec"
-    ]["containers"]
-    given = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
-    address = operated.get("service", names.NATS, f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
-    return given | {
-        "WHEELTAPPER_NAMESPACE": NAMESPACE,
-        "WHEELTAPPER_IDENTITY": "storm",
-        "WHEELTAPPER_BACKBONE_URL": f"nats://{address}:{names.NATS_PORT}",
-        "WHEELTAPPER_KUBECONFIG": str(operated.cluster.inside_kubeconfig),
-        "KUBECONFIG": str(operated.cluster.inside_kubeconfig),
-        "WHEELTAPPER_PROBES_PORT": "18080",
-    }
-
-
 @pytest.mark.timeout(900)
 def test_end_state_is_the_plan(outside, tell):
-    operated, cluster = outside, outside.cluster
+    operated, cluster = outside.operated, outside.cluster
     documents = operated.station(STORM)
     resources = [d for d in documents if d["kind"] not in {"Namespace", "AssetTwin"}]
     seed = random.randrange(2**32)
     tell(f"The storm has the seed {seed}")
     chance, storm = random.Random(seed), Storm(cluster, seed)
-    told = (f"{name}={value}" for name, value in environment(operated).items())
-    command = ["env", *told, sys.executable, "-m", "wheeltapper_operator"]
     cluster.apply(documents[0])
     cluster.apply(*resources)
     try:
@@ -130,26 +88,22 @@ def test_end_state_is_the_plan(outside, tell):
             weather = pool.submit(storm.run)
             try:
                 for number in range(KILLS):
-                    kill_after(cluster, command, chance.uniform(1.0, 5.0))
+                    kill_after(outside, chance.uniform(1.0, 5.0))
                     if number % 10 == 9:
                         tell(f"{number + 1} kills, {storm.changes} changes, {len(storm.wanted)} twins")
             finally:
                 storm.done.set()
             weather.result(60)
         assert storm.changes > KILLS
-        process = cluster.sandbox.start("operator", *command)
-        try:
+        with outside.running():
             check_end(operated, storm, resources)
-        finally:
-            process.terminate()
-            assert process.wait(30) == 0
     finally:
-        cluster.kubectl("scale", *DEPLOYMENT, "--replicas=1")
-        operated.remove(STORM)
+        with outside.running():
+            operated.remove(STORM)
 
 
-def kill_after(cluster, command, seconds):
-    process = cluster.sandbox.start("operator", *command)
+def kill_after(outside, seconds):
+    process = outside.start()
     with pytest.raises(subprocess.TimeoutExpired):  # it does not end by itself
         process.wait(seconds)
     process.kill()
@@ -169,25 +123,9 @@ def check_end(operated, storm, resources):
     assert {
         name for name, d in operated.objects("deployments", IN_STORM).items() if d["metadata"].get("deletionTimestamp")
     } == set()
-    given = asyncio.run(documents_of(operated))
+    given = {worker: config.generation for worker, config in documents(operated, STORM).items()}
     assert {config.worker: given.get(config.worker) for config in plan.configs} == {
         config.worker: config.generation for config in plan.configs
     }
-    assert is_ready(operated.objects("tenantpolicies")[STORM])
-
-
-async def documents_of(operated):
-    """Generation of each document that the workers are given."""
-    data = operated.get("secret", names.KEYS_SECRET, f"--namespace={NAMESPACE}")["data"]
-    authority = Authority.from_secret(data)
-    address = operated.get("service", names.NATS, f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
-    with operated.cluster.sandbox.forwarded("storm", f"{address}:{names.NATS_PORT}") as port:
-        client = await connect(f"nats://127.0.0.1:{port}", authority.user(STORM, "test"))
-        try:
-            bucket = await client.jetstream().key_value(CONFIG_BUCKET)
-            found = {}
-            for worker in await bucket.keys():
-                found[worker] = WorkerConfig.model_validate_json((await bucket.get(worker)).value).generation
-            return found
-        finally:
-            await client.close()
+    # Twins need no store worker; the tenant does, and it may just be starting.
+    operated.wait(lambda: is_ready(operated.objects("tenantpolicies")[STORM]), 120, "the tenant", STORM)

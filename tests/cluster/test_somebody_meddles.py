@@ -74,6 +74,44 @@ def test_a_number_of_replicas_is_left_to_whoever_scales(tenant):
     tenant.wait(lambda: tenant.ready(TENANT), 120, "ready twins", TENANT)
 
 
+def test_an_autoscaler_is_left_alone_and_a_persons_edit_beside_it_is_not(tenant, monkeypatch):
+    """One that asks for two gets two, of which one is fenced off: it is not for the operator to fight with it."""
+    container = deployment(tenant, ANALYSE)["spec"]["template"]["spec"]["containers"][0]
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": ANALYSE}
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "eager", "namespace": TENANT},
+        "spec": {
+            "scaleTargetRef": target,
+            "minReplicas": 2,
+            "maxReplicas": 3,
+            "metrics": [{"type": "Resource", "resource": cpu}],
+        },
+    }
+    tenant.cluster.apply(scaler)
+    try:
+        tenant.wait(lambda: deployment(tenant, ANALYSE)["spec"]["replicas"] == 2, 90, "the autoscaler", TENANT)
+        monkeypatch.setenv("KUBE_EDITOR", "sed -i s/3Gi/5Gi/")
+        generation = deployment(tenant, ANALYSE)["metadata"]["generation"]
+        tenant.cluster.kubectl("edit", "deployment", ANALYSE, IN_TENANT)
+
+        def repaired():
+            found = deployment(tenant, ANALYSE)
+            edited = found["metadata"]["generation"] >= generation + 2  # by the person, then by the operator
+            return edited and found["spec"]["template"]["spec"]["containers"][0] == container
+
+        tenant.wait(repaired, 30, "the repair", TENANT)
+        assert deployment(tenant, ANALYSE)["spec"]["replicas"] == 2
+        edit_a_twin(tenant, "A")
+        assert deployment(tenant, ANALYSE)["spec"]["replicas"] == 2
+    finally:
+        tenant.cluster.kubectl("delete", "hpa", "eager", IN_TENANT)
+    tenant.cluster.kubectl("scale", "deployment", ANALYSE, IN_TENANT, "--replicas=1")
+    tenant.wait(lambda: tenant.ready(TENANT), 120, "ready twins", TENANT)
+
+
 def test_a_quota_that_blocks_a_worker_is_named(tenant):
     quota = {
         "apiVersion": "v1",

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import signal
 import time
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, cast
 
 from aiohttp import web
 
-from wheeltapper_api.fields import API_VERSION
 from wheeltapper_operator.backbone.authority import Authority
 from wheeltapper_operator.handlers import watch
 from wheeltapper_operator.inventory import EVERYBODY, Inventory
+from wheeltapper_operator.kube import fitness
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
 from wheeltapper_operator.kube.events import Events
 from wheeltapper_operator.kube.leader import Leader
@@ -27,6 +28,7 @@ from wheeltapper_operator.settings import Settings
 from wheeltapper_operator.tenant import Tenant, World
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _RETRY_S: Final = 2.0
 _REST_S: Final = 1.0
@@ -40,6 +42,7 @@ class Operator:
     def __init__(self, settings: Settings, api: Api) -> None:
         self._settings, self._api = settings, api
         self._inventory = Inventory(self._notice)
+        self._events = Events(api, settings.identity)
         self._leader = Leader(api, settings.namespace, settings.identity)
         self._tenants: dict[str, Tenant] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -48,7 +51,7 @@ class Operator:
 
     async def run(self) -> None:
         """Work until told to stop."""
-        await self._wait_for_kinds()
+        await self._wait_until_fit()
         await self._patiently(lambda: sweep(self._api, self._inventory))
         self._knows = True
         log.info("Knows %d objects", len(self._inventory))
@@ -86,21 +89,28 @@ class Operator:
             if owner in {None, name}:
                 tenant.changed()
 
-    async def _wait_for_kinds(self) -> None:
-        """Without the CRDs there is nothing to do, and somebody to tell."""
+    async def _wait_until_fit(self) -> None:
+        """In a cluster without the kinds, or with another operator, there is nothing to do, and somebody to tell."""
+        await self._patiently(lambda: fitness.check_version(self._api))
+        told = ""
+        while (news := await self._patiently(lambda: fitness.look(self._api, self._settings.namespace))) is not None:
+            if news.message != told:
+                log.warning("%s: %s", news.reason, news.message)
+            told = news.message
+            await fitness.say(self._api, self._events, self._settings.namespace, news)
+            if news.reason == fitness.KINDS_NEWER:
+                return
+            await asyncio.sleep(_RETRY_S)
 
-        async def served() -> None:
-            if not await self._api.serves(API_VERSION):
-                raise UnreachableError(f"The cluster does not serve {API_VERSION}: install the chart wheeltapper-crds")
-
-        await self._patiently(served)
-
-    async def _patiently(self, do: Any) -> Any:
+    async def _patiently(self, do: Callable[[], Awaitable[T]]) -> T:
+        told = ""
         while True:
             try:
                 return await do()
             except (UnreachableError, RefusedError) as error:
-                log.warning("%s; trying again", error)
+                if str(error) != told:
+                    log.warning("%s; trying again", error)
+                told = str(error)
                 await asyncio.sleep(_RETRY_S)
 
     async def _lead(self) -> None:
@@ -112,7 +122,7 @@ class Operator:
                 self._api,
                 self._inventory,
                 await self._patiently(self._authority),
-                StatusWriter(self._api, Events(self._api, self._settings.identity), lambda: self._leader.may_act),
+                StatusWriter(self._api, self._events, self._inventory, lambda: self._leader.may_act),
             )
             try:
                 while self._leader.may_act:
@@ -128,7 +138,8 @@ class Operator:
             return
         self._rest.clear()
         try:
-            await look_after_the_rest(world)
+            if not await look_after_the_rest(world):
+                self._rest.set()
         except (UnreachableError, RefusedError) as error:
             log.warning("What is no tenant's cannot be looked after: %s", error)
             self._rest.set()

@@ -70,9 +70,12 @@ EVENT: Final = ObjectType("events.k8s.io/v1", "Event", "events")
 CLUSTER_BINDING: Final = ObjectType(
     "rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False
 )
+CRD: Final = ObjectType(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
 
 TYPES: Final[Mapping[str, ObjectType]] = {
-    one.kind: one for one in (*CUSTOM, *CHILDREN, NAMESPACE, POD, LEASE, EVENT, CLUSTER_BINDING)
+    one.kind: one for one in (*CUSTOM, *CHILDREN, NAMESPACE, POD, LEASE, EVENT, CLUSTER_BINDING, CRD)
 }
 
 

@@ -25,6 +25,8 @@ class Settings:
     """Name of this replica."""
     worker_image: str
     worker_pull_policy: str
+    pull_secrets: tuple[str, ...]
+    """Secrets of the tenants' own namespaces by which the image is pulled."""
     backbone_url: str
     backbone_replicas: int
     """On how many of the backbone's servers each stream is."""
@@ -54,6 +56,7 @@ class Settings:
             identity=environment.get("WHEELTAPPER_IDENTITY") or f"{os.uname().nodename}-{os.getpid()}",
             worker_image=image,
             worker_pull_policy=environment.get("WHEELTAPPER_WORKER_PULL_POLICY", "IfNotPresent"),
+            pull_secrets=tuple(filter(None, environment.get("WHEELTAPPER_PULL_SECRETS", "").split(","))),
             backbone_url=environment.get("WHEELTAPPER_BACKBONE_URL") or f"nats://{NATS}.{namespace}.svc:{NATS_PORT}",
             backbone_replicas=_number(environment, "WHEELTAPPER_BACKBONE_REPLICAS", 1),
             storage_class=environment.get("WHEELTAPPER_STORAGE_CLASS", ""),

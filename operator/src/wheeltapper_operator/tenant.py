@@ -31,10 +31,11 @@ from wheeltapper_operator.build.secret import backbone_secret
 from wheeltapper_operator.compile import Compiler
 from wheeltapper_operator.inventory import Inventory, Seen
 from wheeltapper_operator.kube.api import Api, RefusedError, UnreachableError
+from wheeltapper_operator.kube.merge import merge
 from wheeltapper_operator.kube.statuses import StatusWriter
 from wheeltapper_operator.names import CREATED, MANAGED, TENANT_LABEL
 from wheeltapper_operator.objects import CHILDREN, CLUSTER_BINDING, NAMESPACE, POD, Key, key_of
-from wheeltapper_operator.reconcile.binding import bound, symbols
+from wheeltapper_operator.reconcile.binding import bound, pulled_with, symbols
 from wheeltapper_operator.reconcile.changes import changes, digest
 from wheeltapper_operator.reconcile.deletion import finalizers, users
 from wheeltapper_operator.reconcile.generations import Generations
@@ -75,7 +76,9 @@ class _Applied:
     digests: dict[Key, str] = field(default_factory=dict)
     present: set[Key] = field(default_factory=set)
     generations: dict[Key, int] = field(default_factory=dict)
-    listed_at: float = float("-inf")
+    listed: bool = False
+    until: float = field(default_factory=lambda: time.monotonic() + RESYNC_S)
+    """Then it is no longer relied on: not everything is watched."""
 
 
 class Tenant:
@@ -107,6 +110,8 @@ class Tenant:
         try:
             while True:
                 await self._wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] if failures else RESYNC_S)
+                if time.monotonic() >= self._applied.until:
+                    self._applied = _Applied()
                 try:
                     if await self._reconcile():
                         return
@@ -121,13 +126,11 @@ class Tenant:
 
     async def _wait(self, at_most_s: float) -> None:
         """Until there is something to do, or it is time for another look at everything; statuses are told meanwhile."""
-        deadline = time.monotonic() + at_most_s
+        deadline = min(time.monotonic() + at_most_s, self._applied.until)
         while not self._due:
             self.went_round = time.monotonic()
             left = deadline - self.went_round
             if left <= 0:
-                if at_most_s >= RESYNC_S:
-                    self._applied = _Applied()
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), min(LOOK_S, left))
@@ -156,8 +159,9 @@ class Tenant:
             return True
         self._findings = _by_object(seen)
         if seen.policy.deleting and not users(seen.policy, seen.own):
-            await self._remove(seen)
-            return True
+            gone = await self._remove(seen)
+            self._due = not gone
+            return gone
         self._hindrance = await self._namespace(seen)
         await self._hold(seen)
         if self._hindrance is None and isinstance(seen.policy.resource, TenantPolicy):
@@ -198,8 +202,8 @@ class Tenant:
             if one is seen.policy and one.deleting:
                 continue  # taken off by the removal, once all is removed
             patch = finalizers(one, needed=bool(users(one, seen.own)))
-            if patch is not None:
-                await merge(self._world.api, one.key, patch)
+            if patch is not None and not await merge(self._world.api, self._world.inventory, one, patch):
+                self.changed()
 
     async def _apply(self, plan: TenantPlan) -> None:
         """Account, then what the pods need, then the documents, then the pods; at last what is no longer wanted."""
@@ -207,7 +211,8 @@ class Tenant:
         size = storage_bytes(plan, settings.backbone_replicas)
         await self._account(size, grow_only=True)
         backbone = self._backbone = self._backbone or self._connection()
-        desired = [*self._secured(plan), *bound(plan.manifests, symbols(settings))]
+        made = bound(plan.manifests, symbols(settings))
+        desired = [*self._secured(plan), *(pulled_with(obj, settings.pull_secrets) for obj in made)]
         await self._list_present(plan.namespace)
         self._forget_edited(plan.namespace)
         kept = {key for key in self._applied.present if key.kind == CLAIM and key.name == TABLES}
@@ -250,14 +255,14 @@ class Tenant:
         return TenantBackbone(self._world.settings.backbone_url, creds, self._woken.set, self.changed)
 
     async def _list_present(self, namespace: str) -> None:
-        """Once, and then now and then: what of ours is there, whoever has made or left it."""
-        if time.monotonic() - self._applied.listed_at < RESYNC_S:
+        """What of ours is there, whoever has made or left it."""
+        if self._applied.listed:
             return
         for of in CHILDREN:
             if of.kind != "Secret":  # who may list them may read them all; ours have names that never change
                 listing = await self._world.api.list(of, namespace, MANAGED, metadata_only=True)
                 self._applied.present.update(key_of(item) for item in listing.items)
-        self._applied.listed_at = time.monotonic()
+        self._applied.listed = True
 
     def _forget_edited(self, namespace: str) -> None:
         """A Deployment that somebody has edited or deleted is applied anew."""
@@ -293,13 +298,16 @@ class Tenant:
         self._applied.generations.pop(key, None)
         log.info("%s: %s is no longer wanted", self.name, key)
 
-    async def _remove(self, seen: View) -> None:
-        """Take the tenant away, workers first; its data and its namespace only if the policy says so."""
+    async def _remove(self, seen: View) -> bool:
+        """Take the tenant away, workers first; its data and its namespace only if the policy says so.
+
+        Says whether it is gone, or has changed meanwhile and has to be looked at again.
+        """
         policy, api, own = seen.policy, self._world.api, (seen.tenant, seen.namespace)
         deletes = isinstance(policy.resource, TenantPolicy) and policy.resource.spec.deletion_policy == "delete"
         found = await api.get(Key(NAMESPACE.kind, "", seen.namespace))
         if found is not None and found["metadata"].get("labels", {}).get(TENANT_LABEL) == seen.tenant:
-            self._applied.listed_at = float("-inf")
+            self._applied.listed = False
             await self._list_present(seen.namespace)
             ours = (backbone_secret(*own, ""), gateway.certificate_secret(*own, "", ""))
             self._applied.present.update(key_of(secret) for secret in ours)
@@ -312,9 +320,10 @@ class Tenant:
                 if CREATED in found["metadata"].get("annotations", {}):
                     await api.delete(Key(NAMESPACE.kind, "", seen.namespace), found["metadata"]["uid"])
         patch = finalizers(policy, needed=False)
-        if patch is not None:
-            await merge(api, policy.key, patch)
+        if patch is not None and not await merge(api, self._world.inventory, policy, patch):
+            return False
         log.info("%s: the tenant is removed, its data is %s", self.name, "deleted" if deletes else "kept")
+        return True
 
     async def _remove_data(self) -> None:
         """Streams and account. An account that was never made, or is gone since the last try, has no streams."""
@@ -365,12 +374,3 @@ def _by_object(seen: View) -> Findings:
         if one is not None:
             found.setdefault(one.key, []).append(finding)
     return found
-
-
-async def merge(api: Api, key: Key, patch: Mapping[str, Any]) -> None:
-    """A patch of metadata; one that comes too late is made anew in the next round."""
-    try:
-        await api.merge(key, patch)
-    except RefusedError as error:
-        if error.status not in {404, 409, 422}:
-            raise

@@ -16,5 +16,6 @@ def network_policy(tenant: str, namespace: str) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": "wheeltapper-worker"}},
             "policyTypes": ["Ingress"],
+            "ingress": [],  # said, so that it is ours: what somebody lets in goes again
         },
     }

@@ -82,15 +82,9 @@ class Api:
                 return None
             raise
 
-    async def serves(self, api_version: str) -> bool:
-        """Whether an API group is there in a version."""
-        try:
-            await self._call("GET", f"/apis/{api_version}")
-        except RefusedError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+    async def version(self) -> dict[str, Any]:
+        """What the API server says of its version: ``major``, ``minor``, ``gitVersion``."""
+        return await self._call("GET", "/version")
 
     async def list(
         self, of: ObjectType, namespace: str = "", labels: str = "", *, metadata_only: bool = False

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from wheeltapper_operator.inventory import Seen
+from wheeltapper_operator.inventory import Inventory, Seen
 from wheeltapper_operator.kube.api import Api, RefusedError
 from wheeltapper_operator.kube.events import Events
 from wheeltapper_operator.objects import Key
@@ -19,6 +19,8 @@ from wheeltapper_operator.status.writes import due
 log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 8
+_FEW: Final = 1000
+"""So many objects are remembered at any rate, whether they are still there or not."""
 
 
 class _Written(NamedTuple):
@@ -32,13 +34,16 @@ class StatusWriter:
 
     Parameters
     ----------
+    inventory
+        What is remembered of an object goes with it.
     may_act
         Asked before each write.
     """
 
-    def __init__(self, api: Api, events: Events, may_act: Callable[[], bool]) -> None:
-        self._api, self._events, self._may_act = api, events, may_act
+    def __init__(self, api: Api, events: Events, inventory: Inventory, may_act: Callable[[], bool]) -> None:
+        self._api, self._events, self._inventory, self._may_act = api, events, inventory, may_act
         self._written: dict[Key, _Written] = {}
+        self._tidy_at = _FEW
 
     async def write(self, said: Iterable[tuple[Seen, Said]], now: str) -> None:
         """Write the statuses that are due.
@@ -56,9 +61,17 @@ class StatusWriter:
                 await self._send(seen, before, new)
 
         results = await asyncio.gather(*(send(*one) for one in waiting), return_exceptions=True)
+        self._tidy()
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    def _tidy(self) -> None:
+        """Forget objects that are gone, each time as many again have been written."""
+        if len(self._written) < self._tidy_at:
+            return
+        self._written = {key: one for key, one in self._written.items() if self._inventory.get(key) is not None}
+        self._tidy_at = max(_FEW, 2 * len(self._written))
 
     def _due(self, seen: Seen, said: Said, now: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
         """The status before and after, if it has to be written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from wheeltapper_api.plan import (
@@ -49,3 +49,12 @@ def bound(value: Any, symbols: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [bound(entry, symbols) for entry in value]
     return value
+
+
+def pulled_with(obj: dict[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
+    """A Deployment whose image is pulled with these Secrets of its namespace; any other object as it is."""
+    if obj["kind"] != "Deployment" or not secrets:
+        return obj
+    spec, template = obj["spec"], obj["spec"]["template"]
+    pod = template["spec"] | {"imagePullSecrets": [{"name": name} for name in secrets]}
+    return obj | {"spec": spec | {"template": template | {"spec": pod}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,7 @@ def of_tenant(
     faults = verdicts.faults(workers.reports)
     fresh_ns = _fresh_ns(view.policy)
     twins = view.twins()
+    used = Counter(twin.spec.asset_class for twin in twins)
     for seen in (view.policy, *view.own):
         own = first_verdict(seen, findings, view.own)
         resource = seen.resource
@@ -58,7 +60,7 @@ def of_tenant(
         elif isinstance(resource, TenantPolicy):
             yield seen, Said(hindrance or verdicts.tenant(len(twins), workers))
         else:
-            yield seen, Said(accepted(seen, twins))
+            yield seen, Said(accepted(seen, used))
 
 
 def first_verdict(seen: Seen, findings: Findings, others: Iterable[Seen]) -> Verdict | None:
@@ -70,10 +72,10 @@ def first_verdict(seen: Seen, findings: Findings, others: Iterable[Seen]) -> Ver
     return verdicts.mistakes(findings.get(seen.key, []))
 
 
-def accepted(seen: Seen, twins: Iterable[AssetTwin]) -> Verdict:
-    """Verdict on a class or failure model without mistakes."""
+def accepted(seen: Seen, used: Counter[str]) -> Verdict:
+    """Verdict on a class or failure model without mistakes; ``used`` counts twins by their class."""
     name = seen.resource.spec.asset_class if isinstance(seen.resource, FailureModel) else seen.key.name
-    return verdicts.accepted(sum(twin.spec.asset_class == name for twin in twins), AssetTwin.__name__)
+    return verdicts.accepted(used[name], AssetTwin.__name__)
 
 
 def status(seen: Seen, before: Mapping[str, Any], said: Said, now: str) -> dict[str, Any]:

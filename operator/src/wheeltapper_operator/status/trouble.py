@@ -9,6 +9,7 @@ from typing import Any, Final
 from wheeltapper_api.conditions import (
     IMAGE_UNAVAILABLE,
     QUOTA_EXCEEDED,
+    REASONS,
     REFUSED,
     STARTING,
     UNSCHEDULABLE,
@@ -56,8 +57,11 @@ def _of_pod(name: str, pod: Mapping[str, Any]) -> Trouble | None:
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             message = condition.get("message", "")
-            unbound = "PersistentVolumeClaim" in message or "persistentvolumeclaim" in message
-            return Trouble(name, VOLUME_UNBOUND if unbound else UNSCHEDULABLE, f"No node takes {name}: {message}")
+            if "persistentvolumeclaim" in message.lower():
+                return Trouble(
+                    name, VOLUME_UNBOUND, f"{name} has no volume: {message} {REASONS[VOLUME_UNBOUND].remedy}"
+                )
+            return Trouble(name, UNSCHEDULABLE, f"No node takes {name}: {message}")
     for container in status.get("containerStatuses", ()):
         waiting = container.get("state", {}).get("waiting")
         if waiting is None:
