@@ -69,7 +69,11 @@ class _Part:
         # Two bytes are sorted by counting, which is many times faster.
         key = (sequence - lowest).astype(np.uint16) if highest - lowest < 2**16 else sequence
         rows = np.argsort(key, kind="stable")
-        return cls(columns, rows, sequence[rows])
+        return cls(columns, rows, sequence.take(rows))
+
+    def column(self, name: str, dtype: Any, plain: int) -> Array:
+        """A column's values; the plain one throughout if there are no others."""
+        return self.columns[name].take(self.rows) if name in self.columns else np.full(len(self.rows), plain, dtype)
 
     def split(self, before: int) -> tuple[_Part, _Part]:
         """Rows of blocks before a number, and the others."""
@@ -156,25 +160,20 @@ class _Reader:
         codes = self._codes[name]
         lookup = [codes.setdefault(text, len(codes)) for text in column.dictionary.to_pylist()]
         indices = column.indices.fill_null(-1) if column.null_count else column.indices
-        found: npt.NDArray[np.int32] = np.array([*lookup, _NO_NAME], np.int32)[np.asarray(indices)]
-        return found
+        return np.array([*lookup, _NO_NAME], np.int32).take(np.asarray(indices))
 
     def _chunk(self, parts: list[_Part], bursts: pa.Table) -> _Chunk:
         empty = np.empty(0, np.int64)
         if not parts:
             return _Chunk(None, empty, empty, bursts)
         sequence = np.concatenate([part.sequence for part in parts])
-        row = np.concatenate([part.columns["block_row"][part.rows] for part in parts])
-        numbers, counts, place = _places(sequence, row)
-        bounds = np.cumsum([0, *(len(part.rows) for part in parts)])
+        row = np.concatenate([part.column("block_row", np.int32, 0) for part in parts])
+        numbers, counts, order = _in_blocks(sequence, row)
 
         def placed(name: str, dtype: Any, plain: int = 0) -> Array:
             if not any(name in part.columns for part in parts):
-                return np.full(len(place), plain, dtype)
-            column = np.empty(len(place), dtype)
-            for part, start, end in zip(parts, bounds[:-1], bounds[1:], strict=True):
-                column[place[start:end]] = part.columns[name][part.rows] if name in part.columns else plain
-            return column
+                return np.full(len(order), plain, dtype)
+            return np.concatenate([part.column(name, dtype, plain) for part in parts]).take(order)
 
         columns: dict[str, Any] = {name: placed(name, dtype) for name, dtype in _NUMBERS.items()}
         columns |= {f"{name}_time": blocks.encode_times(placed(name, np.int64)) for name in _TIMES}
@@ -231,8 +230,8 @@ def _split(tables: list[pa.Table], before: int) -> tuple[pa.Table, list[pa.Table
     return ready, [waiting] if waiting.num_rows else []
 
 
-def _places(sequence: I64, row: Array) -> tuple[I64, I64, I64]:
-    """Blocks, their rows, and the place of every row in the order of blocks and rows."""
+def _in_blocks(sequence: I64, row: Array) -> tuple[I64, I64, I64]:
+    """Blocks, how many rows each has, and the positions of the rows in the order of blocks and rows."""
     lowest = int(sequence.min())
     if int(sequence.max()) - lowest <= _SPARSE * len(sequence):
         index = sequence - lowest
@@ -244,11 +243,10 @@ def _places(sequence: I64, row: Array) -> tuple[I64, I64, I64]:
     else:
         numbers, index, counts = np.unique(sequence, return_inverse=True, return_counts=True)
         begins = (np.cumsum(counts) - counts)[index]
-    place = begins + row
-    taken = np.zeros(len(place) + 1, bool)
-    taken[np.minimum(place, len(place))] = True
-    if not taken[:-1].all():  # rows are missing or there twice; then only sorting puts the others in order
+    place = np.minimum(begins + row, len(row))
+    order = np.full(len(row) + 1, -1)
+    order[place] = np.arange(len(row))
+    order = order[:-1]
+    if (order < 0).any():  # rows are missing or there twice; then only sorting puts the others in order
         order = np.lexsort((row, sequence))
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-    return numbers, counts, place
+    return numbers, counts, order
