@@ -206,41 +206,48 @@ def _chunk_statistics(
     """Return each named statistic [g] of g segments, computed on arrays [width, g] with one segment a column."""
     position = np.arange(width)[:, np.newaxis]
     # Padding repeats the last sample (so extremes need no mask); the weight takes it out of sums.
-    index = starts + np.minimum(position, lengths - 1)
-    weight = None if (lengths == width).all() else (position < lengths).astype(np.float64)
+    # Mostly all are equally long: then one column stands for all.
+    length = lengths[:1] if (lengths == lengths[0]).all() else lengths
+    index = starts + np.minimum(position, length - 1)
+    weight = None if (length == width).all() else (position < length).astype(np.float64)
     count = lengths.astype(np.float64)
-    sample = values[index]
+    sample = values.take(index)
     first = sample[0]
-    relative, relative_mean = _about_mean(sample - first, weight, count)
+    offset, relative_mean = _from_first(sample - first, weight, count)
     mean = first + relative_mean
     columns = {"mean": mean, "last": values[starts + lengths - 1]}
     if names & _EXTREMES:
         columns |= {"min": sample.min(axis=0), "max": sample.max(axis=0)}
         columns["peak-to-peak"] = columns["max"] - columns["min"]
     if names & _MOMENTS:
+        relative = _centred(offset, relative_mean, weight)
         columns |= _moments(relative, mean, count, names)
+        if "slope" in names:
+            elapsed = (times_ns.take(index) - times_ns[starts]).astype(np.float64)
+            columns["slope"] = _slope(_centred(*_from_first(elapsed, weight, count), weight), relative)
     if "crest-factor" in names:
         peak = np.maximum(columns["max"], -columns["min"])
         columns["crest-factor"] = peak / columns["rms"]
-    if "slope" in names:
-        elapsed = (times_ns[index] - times_ns[starts]).astype(np.float64)
-        columns["slope"] = _slope(_about_mean(elapsed, weight, count)[0], relative)
     spoiled = ~np.isfinite(mean)
     for column in columns.values():
         column[spoiled] = np.nan
     return columns
 
 
-def _about_mean(terms: Floats, weight: Floats | None, count: Floats) -> tuple[Floats, Floats]:
-    """Return the terms minus their mean, zero where the weight is, and the mean.
+def _from_first(terms: Floats, weight: Floats | None, count: Floats) -> tuple[Floats, Floats]:
+    """Return the terms, zero where the weight is, and their mean.
 
     The terms start at 0, so their mean is rounded relative to their own range: no second correction is needed.
     """
     if weight is not None:
         terms = terms * weight
-    mean = _tree_sum(terms) / count
+    return terms, _tree_sum(terms) / count
+
+
+def _centred(terms: Floats, mean: Floats, weight: Floats | None) -> Floats:
+    """Return the terms minus their mean, zero where the weight is."""
     centred = terms - mean
-    return (centred if weight is None else centred * weight), mean
+    return centred if weight is None else centred * weight
 
 
 def _moments(relative: Floats, mean: Floats, count: Floats, names: frozenset[str]) -> dict[str, Floats]:

@@ -1,8 +1,8 @@
 """Stored telemetry as the blocks it came in, fast enough to be read again a few hundred times faster than it came.
 
-A row group becomes flat columns once, with the positions of its rows in the order of their blocks. So which of them
-belong to the blocks that are complete is a search, and each row is copied once, straight to its place in its block. What
-is rare, such as flags of quality, is only read where there is any.
+A row group becomes flat columns once, with the positions of its rows in the order of their blocks: however long they
+wait for the rest of a block, they are not looked at again before that is there. What is rare, such as flags of quality,
+is only read where there is any.
 """
 
 from __future__ import annotations
@@ -47,40 +47,45 @@ _PLAIN: Final[dict[str, int | None]] = {
 _NO_NAME: Final = -1
 _MOST: Final = np.iinfo(np.int64).max
 _CHUNK_ROWS: Final = 262_144
-_SAMPLED: Final = 1024
-"""Of so many rows one is looked at to see where a chunk may end."""
+_SORTED_BY_COUNTING: Final = 2**16
 _SPARSE: Final = 8
 """A range of sequences this many times wider than its rows is not counted through one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of a row group by their positions in its columns, in the order of their blocks; names are codes."""
+    """Rows of a row group by their positions in its columns, in the order of their blocks; names are codes.
+
+    Block ``numbers[i]`` has the rows from ``bounds[i]`` to ``bounds[i + 1]``.
+    """
 
     columns: dict[str, Array]
-    rows: Array
-    sequence: I64
-    """Block of each row."""
+    rows: I64
+    numbers: I64
+    bounds: I64
 
     @classmethod
     def of(cls, columns: dict[str, Array], sequence: I64) -> _Part:
-        """All rows of columns."""
-        lowest, highest = int(sequence.min(initial=_MOST)), int(sequence.max(initial=0))
+        """All rows of columns, and the block of each."""
+        numbers, index, counts = _numbered(sequence)
         # Two bytes are sorted by counting, which is many times faster.
-        key = (sequence - lowest).astype(np.uint16) if highest - lowest < 2**16 else sequence
-        rows = np.argsort(key, kind="stable")
-        return cls(columns, rows, sequence.take(rows))
+        key = index.astype(np.uint16) if len(counts) <= _SORTED_BY_COUNTING else index
+        return cls(columns, np.argsort(key, kind="stable"), numbers, np.cumsum([0, *counts]))
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def column(self, name: str, dtype: Any, plain: int) -> Array:
         """A column's values; the plain one throughout if there are no others."""
-        return self.columns[name].take(self.rows) if name in self.columns else np.full(len(self.rows), plain, dtype)
+        return self.columns[name].take(self.rows) if name in self.columns else np.full(len(self), plain, dtype)
 
     def split(self, before: int) -> tuple[_Part, _Part]:
         """Rows of blocks before a number, and the others."""
-        cut = int(np.searchsorted(self.sequence, before))
+        cut = int(np.searchsorted(self.numbers, before))
+        row = self.bounds[cut]
         return (
-            _Part(self.columns, self.rows[:cut], self.sequence[:cut]),
-            _Part(self.columns, self.rows[cut:], self.sequence[cut:]),
+            _Part(self.columns, self.rows[:row], self.numbers[:cut], self.bounds[: cut + 1]),
+            _Part(self.columns, self.rows[row:], self.numbers[cut:], self.bounds[cut:] - row),
         )
 
 
@@ -133,7 +138,7 @@ class _Reader:
                 table = table.filter(pc.invert(of_bursts))
             waiting.append(self._part(table))
             before = following.lowest if following else _MOST
-            for bound in (*_bounds(waiting, before), before):
+            for bound in (*_cuts(waiting, before), before):
                 ready, waiting = _divided(waiting, bound)
                 ready_bursts, bursts = _split(bursts, bound)
                 if ready or ready_bursts.num_rows:
@@ -166,9 +171,7 @@ class _Reader:
         empty = np.empty(0, np.int64)
         if not parts:
             return _Chunk(None, empty, empty, bursts)
-        sequence = np.concatenate([part.sequence for part in parts])
-        row = np.concatenate([part.column("block_row", np.int32, 0) for part in parts])
-        numbers, counts, order = _in_blocks(sequence, row)
+        numbers, counts, order = _in_blocks(parts)
 
         def placed(name: str, dtype: Any, plain: int = 0) -> Array:
             if not any(name in part.columns for part in parts):
@@ -205,13 +208,14 @@ def _needed(group: Group) -> list[str]:
 def _divided(parts: list[_Part], before: int) -> tuple[list[_Part], list[_Part]]:
     """Parts of blocks before a number, and of the others."""
     pairs = [part.split(before) for part in parts]
-    return [part for part, _ in pairs if len(part.rows)], [part for _, part in pairs if len(part.rows)]
+    return [part for part, _ in pairs if len(part)], [part for _, part in pairs if len(part)]
 
 
-def _bounds(parts: list[_Part], before: int) -> list[int]:
-    """Blocks at which to cut what lies before a number, into chunks small enough for a processor's cache."""
-    some = np.concatenate([part.sequence[::_SAMPLED] for part in parts])
-    found: list[int] = np.unique(np.sort(some[some < before])[:: _CHUNK_ROWS // _SAMPLED]).tolist()
+def _cuts(parts: list[_Part], before: int) -> list[int]:
+    """Blocks at which to cut what lies before a number, so that what is worked on at once has a handy size."""
+    numbers, counts, _ = _blocks_of([part.split(before)[0] for part in parts])
+    last = np.flatnonzero(np.diff(np.cumsum(counts) // _CHUNK_ROWS))
+    found: list[int] = numbers[last + 1].tolist()
     return found
 
 
@@ -230,23 +234,38 @@ def _split(tables: list[pa.Table], before: int) -> tuple[pa.Table, list[pa.Table
     return ready, [waiting] if waiting.num_rows else []
 
 
-def _in_blocks(sequence: I64, row: Array) -> tuple[I64, I64, I64]:
-    """Blocks, how many rows each has, and the positions of the rows in the order of blocks and rows."""
-    lowest = int(sequence.min())
-    if int(sequence.max()) - lowest <= _SPARSE * len(sequence):
-        index = sequence - lowest
-        every = np.bincount(index)
-        numbers = np.flatnonzero(every)
-        counts = every[numbers]
-        begins = (np.cumsum(every) - every)[index]
-        numbers = numbers + lowest
-    else:
-        numbers, index, counts = np.unique(sequence, return_inverse=True, return_counts=True)
-        begins = (np.cumsum(counts) - counts)[index]
-    place = np.minimum(begins + row, len(row))
+def _numbered(sequence: I64) -> tuple[I64, I64, I64]:
+    """Blocks of rows, the position of each row's among them, and how many rows each has."""
+    lowest, highest = int(sequence.min(initial=_MOST)), int(sequence.max(initial=0))
+    if highest - lowest > _SPARSE * len(sequence):
+        return np.unique(sequence, return_inverse=True, return_counts=True)
+    index = sequence - lowest
+    counts = np.bincount(index)
+    numbers = np.flatnonzero(counts)
+    if len(numbers) < len(counts):
+        index = (np.cumsum(counts > 0) - 1).take(index)
+    return numbers + lowest, index, counts[numbers]
+
+
+def _blocks_of(parts: list[_Part]) -> tuple[I64, I64, list[I64]]:
+    """Blocks of all parts together, how many rows each has, and the positions of each part's blocks among them."""
+    numbers = np.unique(np.concatenate([part.numbers for part in parts]))
+    counts = np.zeros(len(numbers), np.int64)
+    places = [np.searchsorted(numbers, part.numbers) for part in parts]
+    for part, place in zip(parts, places, strict=True):
+        counts[place] += np.diff(part.bounds)
+    return numbers, counts, places
+
+
+def _in_blocks(parts: list[_Part]) -> tuple[I64, I64, I64]:
+    """Blocks, how many rows each has, and the positions of the parts' rows in the order of blocks and rows."""
+    numbers, counts, places = _blocks_of(parts)
+    begins = np.cumsum(counts) - counts
+    pairs = zip(parts, places, strict=True)
+    begin = np.concatenate([np.repeat(begins[place], np.diff(part.bounds)) for part, place in pairs])
+    row = np.concatenate([part.column("block_row", np.int32, 0) for part in parts])
     order = np.full(len(row) + 1, -1)
-    order[place] = np.arange(len(row))
-    order = order[:-1]
-    if (order < 0).any():  # rows are missing or there twice; then only sorting puts the others in order
-        order = np.lexsort((row, sequence))
-    return numbers, counts, order
+    order[np.minimum(begin + row, len(row))] = np.arange(len(row))
+    if (order[:-1] >= 0).all():
+        return numbers, counts, order[:-1]
+    return numbers, counts, np.lexsort((row, begin))  # rows are missing or there twice
