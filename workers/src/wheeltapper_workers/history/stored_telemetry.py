@@ -47,6 +47,8 @@ _PLAIN: Final[dict[str, int | None]] = {
 _NO_NAME: Final = -1
 _MOST: Final = np.iinfo(np.int64).max
 _CHUNK_ROWS: Final = 262_144
+_CHUNKS_AHEAD: Final = 8
+"""Row groups of merged files end together: then many chunks are complete at once, and none for a while."""
 _SORTED_BY_COUNTING: Final = 2**16
 _SPARSE: Final = 8
 """A range of sequences this many times wider than its rows is not counted through one by one."""
@@ -113,7 +115,7 @@ class _Chunk:
 
 def telemetry_in_order(store: Store, line: Line, last: int | None = None) -> Iterator[Block]:
     """Telemetry blocks of a line up to ``last``, with the rows and the values that were published."""
-    for chunk in ahead(_Reader().chunks(store, line, last)):
+    for chunk in ahead(_Reader().chunks(store, line, last), _CHUNKS_AHEAD):
         yield from chunk.blocks()
 
 
