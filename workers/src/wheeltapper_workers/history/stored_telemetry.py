@@ -228,12 +228,17 @@ def _beyond(table: pa.Table, last: int) -> bool:
 
 def _split(tables: list[pa.Table], before: int) -> tuple[pa.Table, list[pa.Table]]:
     """Rows of blocks before a number, and tables of the others."""
-    if not tables:
-        return pa.table({}), []
+    if not any(_lowest(table) < before for table in tables):
+        return pa.table({}), tables
     table = pa.concat_tables(tables)
     complete = pc.less(table["block_sequence"], before)
     ready, waiting = table.filter(complete), table.filter(pc.invert(complete))
     return ready, [waiting] if waiting.num_rows else []
+
+
+def _lowest(table: pa.Table) -> int:
+    found: int = pc.min(table["block_sequence"]).as_py() if table.num_rows else _MOST
+    return found
 
 
 def _numbered(sequence: I64) -> tuple[I64, I64, I64]:
