@@ -11,6 +11,7 @@ from tests.replay.test_replay_differs_for_no_reason import plain
 from tests.support.lines import LINE
 from wheeltapper_api.wire import Stage
 from wheeltapper_workers.history import stored_telemetry
+from wheeltapper_workers.history.query import open_store
 from wheeltapper_workers.history.stored import ahead
 from wheeltapper_workers.history.stored_telemetry import telemetry_in_order
 from wheeltapper_workers.history.tables import PARTITIONS, Store
@@ -94,3 +95,12 @@ def test_what_stops_the_reading_is_told():
     assert next(reading) == 1
     with pytest.raises(OSError, match="no such file"):
         next(reading)
+
+
+def test_what_is_stored_while_a_question_is_answered(root):
+    """All that is read for one answer belongs together."""
+    asked = open_store(root, LINE.tenant)
+    before = asked.dataset(LINE.tenant, "raw").count_rows()
+    rewrite(root, "raw", lambda rows: pa.concat_tables([rows, rows.slice(0, 10)]))
+    assert asked.dataset(LINE.tenant, "raw").count_rows() == before
+    assert open_store(root, LINE.tenant).dataset(LINE.tenant, "raw").count_rows() == before + 10
