@@ -25,6 +25,7 @@ BENCHMARKS: Final = {
     "opcua": "opcua",
     "mqtt": "mqtt",
     "latency": "latency",
+    "replay": "replay",
     "instrumentation": "instrumentation",
     "footprint": "footprint",
     "soak": "soak",

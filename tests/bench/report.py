@@ -41,6 +41,9 @@ _ABOUT: Final[Mapping[str, str]] = {
     "latency": "From the source time of the sample that completes a window to the moment the alert is stored in its "
     "stream, with a fixed limit, no hold, and a window that ends every 100 ms. The hops are those that "
     "`wheeltapper trace` tells for one alert.",
+    "replay": "All steps from stored telemetry to the alert, each row that any of them made compared with the stored "
+    "one, as `wheeltapper replay` does. Each signal has a mean of a minute, six a kurtosis of five minutes. There is "
+    "nothing like it to compare with; *only reading* is the same blocks read from the tables and thrown away.",
     "instrumentation": "Spans are always made, since their ids are part of an alert's lineage; this is the cost of "
     "sending them to an OpenTelemetry collector. Each turn has a run with and one without, in changing order; the goal "
     "counts as met or missed only if the whole 95 % interval of the median of the turns says so.",

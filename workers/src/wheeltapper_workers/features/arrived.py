@@ -42,14 +42,15 @@ class Arrived:
             oldest = newest = rows.time
         else:
             oldest, newest = np.where(believed, rows.time, _LATEST), np.where(believed, rows.time, NEVER)
-        first = _by_asset(np.minimum, oldest, asset, assets, _LATEST)
+        runs = _Runs.of(asset, assets)
+        first = runs.reduced(np.minimum, oldest, _LATEST)
         return cls(
             asset,
             rows.time,
             believed,
             np.where(first == _LATEST, NEVER, first),
-            _by_asset(np.maximum, newest, asset, assets, NEVER),
-            _by_asset(np.maximum, rows.received, asset, assets, NEVER),
+            runs.reduced(np.maximum, newest, NEVER),
+            runs.reduced(np.maximum, rows.received, NEVER),
         )
 
     def before(self, bound: I64) -> Bools:
@@ -59,10 +60,23 @@ class Arrived:
         return self.believed & (self.time < bound[self.asset])
 
 
-def _by_asset(function: np.ufunc, times: I64, asset: I64, assets: int, start: int) -> I64:
-    """Smallest or largest time of each asset. Rows of one asset are mostly neighbours, so those are reduced first."""
-    reduced = np.full(assets, start)
-    if len(asset):
-        begins = np.flatnonzero(np.concatenate(([True], asset[1:] != asset[:-1])))
-        function.at(reduced, asset[begins], function.reduceat(times, begins))
-    return reduced
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Rows of one asset that are neighbours, as they mostly are: those are reduced first."""
+
+    begins: I64
+    asset: I64
+    assets: int
+
+    @classmethod
+    def of(cls, asset: I64, assets: int) -> _Runs:
+        """Runs of rows with these assets."""
+        begins = np.flatnonzero(np.concatenate(([True], asset[1:] != asset[:-1])))[: len(asset)]
+        return cls(begins, asset[begins], assets)
+
+    def reduced(self, function: np.ufunc, times: I64, start: int) -> I64:
+        """Smallest or largest time of each asset."""
+        found = np.full(self.assets, start)
+        if len(self.begins):
+            function.at(found, self.asset, function.reduceat(times, self.begins))
+        return found

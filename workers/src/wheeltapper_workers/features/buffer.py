@@ -76,7 +76,8 @@ class Samples:
 
     def take(self, selection: npt.NDArray[Any]) -> Samples:
         """Samples by position or mask."""
-        return Samples(**{name: column[selection] for name, column in self.columns().items()})
+        places = np.flatnonzero(selection) if selection.dtype == np.bool_ else selection
+        return Samples(**{name: column.take(places) for name, column in self.columns().items()})
 
     def __len__(self) -> int:
         return len(self.series)
@@ -98,7 +99,7 @@ class View:
             return low
         while (searching := low < high).any():
             middle = np.minimum((low + high) >> 1, len(self.time) - 1)
-            before = searching & (self.time[middle] < time)
+            before = searching & (self.time.take(middle) < time)
             low = np.where(before, middle + 1, low)
             high = np.where(searching & ~before, middle, high)
         return low
@@ -154,7 +155,7 @@ class Buffer:
         """All samples, sorted by series, time and ordinal."""
         self._settle()
         places, series = self._places(np.arange(len(self._count)))
-        return Samples(series, **{name: self._columns[name][places] for name in _STORED})
+        return Samples(series, **{name: self._columns[name].take(places) for name in _STORED})
 
     def view(self) -> View:
         """Times and values of all samples."""
@@ -266,7 +267,7 @@ class Buffer:
     def _merge(self, new: Samples, series: I64) -> None:
         """Sort series anew together with samples that came out of order."""
         places, of = self._places(series)
-        old = Samples(of, **{name: self._columns[name][places] for name in _STORED})
+        old = Samples(of, **{name: self._columns[name].take(places) for name in _STORED})
         mine, theirs = old.columns(), new.columns()
         both = Samples(**{name: np.concatenate((mine[name], theirs[name])) for name in _COLUMNS})
         order = np.lexsort((both.ordinal, both.time, both.series))
@@ -314,7 +315,7 @@ class Buffer:
             self._allocate(capacities)
         target, _ = self._places(series)
         for name in self._written():
-            self._columns[name][target] = columns[name][places]
+            self._columns[name][target] = columns[name].take(places)
         self._dirty[series] = False
         self._dirty[of[self._columns["quality"][target] & UNUSABLE != 0]] = True
 

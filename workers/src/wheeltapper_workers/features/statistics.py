@@ -184,16 +184,19 @@ def _alike(
     return columns
 
 
-def _tree_sum(terms: Floats) -> Floats:
-    """Sum over the first axis, as a tree whose shape is a function of that axis' length only.
+def _tree_sum(terms: Floats, width: int) -> Floats:
+    """Sum over the first axis, as a tree whose shape is a function of the width only; missing terms are zeros.
 
-    The error grows with the logarithm of the length (Higham 1993, pairwise summation).
+    The error grows with the logarithm of the width (Higham 1993, pairwise summation).
     """
-    rows = len(terms)
+    rows = width
     while rows > 1:
         half = rows // 2
-        pairs = terms[:half] + terms[half : 2 * half]
-        if rows % 2:
+        paired = min(len(terms) - half, half)
+        pairs = np.empty_like(terms[:half])
+        np.add(terms[:paired], terms[half : half + paired], out=pairs[:paired])
+        pairs[paired:] = terms[paired:half]
+        if rows % 2 and len(terms) == rows:
             pairs[0] += terms[-1]
         terms, rows = pairs, half
     total: Floats = terms[0]
@@ -203,61 +206,70 @@ def _tree_sum(terms: Floats) -> Floats:
 def _chunk_statistics(
     values: Floats, times_ns: Integers, starts: Integers, lengths: Integers, width: int, names: frozenset[str]
 ) -> dict[str, Floats]:
-    """Return each named statistic [g] of g segments, computed on arrays [width, g] with one segment a column."""
-    position = np.arange(width)[:, np.newaxis]
-    # Padding repeats the last sample (so extremes need no mask); the weight takes it out of sums.
-    index = starts + np.minimum(position, lengths - 1)
-    weight = None if (lengths == width).all() else (position < lengths).astype(np.float64)
+    """Return each named statistic [g] of g segments, computed on arrays [longest, g] with one segment a column."""
+    longest = int(lengths.max())
+    position = np.arange(longest)[:, np.newaxis]
+    index, weight = starts + position, None
+    if (lengths < longest).any():
+        # Padding repeats the last sample (so extremes need no mask); the weight takes it out of sums.
+        index = starts + np.minimum(position, lengths - 1)
+        weight = (position < lengths).astype(np.float64)
     count = lengths.astype(np.float64)
-    sample = values[index]
+    sample = values.take(index)
     first = sample[0]
-    relative, relative_mean = _about_mean(sample - first, weight, count)
+    offset, relative_mean = _from_first(sample - first, weight, count, width)
     mean = first + relative_mean
     columns = {"mean": mean, "last": values[starts + lengths - 1]}
     if names & _EXTREMES:
         columns |= {"min": sample.min(axis=0), "max": sample.max(axis=0)}
         columns["peak-to-peak"] = columns["max"] - columns["min"]
     if names & _MOMENTS:
-        columns |= _moments(relative, mean, count, names)
+        relative = _centred(offset, relative_mean, weight)
+        columns |= _moments(relative, mean, count, width, names)
+        if "slope" in names:
+            elapsed = (times_ns.take(index) - times_ns[starts]).astype(np.float64)
+            elapsed = _centred(*_from_first(elapsed, weight, count, width), weight)
+            columns["slope"] = _slope(elapsed, relative, width)
     if "crest-factor" in names:
         peak = np.maximum(columns["max"], -columns["min"])
         columns["crest-factor"] = peak / columns["rms"]
-    if "slope" in names:
-        elapsed = (times_ns[index] - times_ns[starts]).astype(np.float64)
-        columns["slope"] = _slope(_about_mean(elapsed, weight, count)[0], relative)
     spoiled = ~np.isfinite(mean)
     for column in columns.values():
         column[spoiled] = np.nan
     return columns
 
 
-def _about_mean(terms: Floats, weight: Floats | None, count: Floats) -> tuple[Floats, Floats]:
-    """Return the terms minus their mean, zero where the weight is, and the mean.
+def _from_first(terms: Floats, weight: Floats | None, count: Floats, width: int) -> tuple[Floats, Floats]:
+    """Return the terms, zero where the weight is, and their mean.
 
     The terms start at 0, so their mean is rounded relative to their own range: no second correction is needed.
     """
     if weight is not None:
         terms = terms * weight
-    mean = _tree_sum(terms) / count
+    return terms, _tree_sum(terms, width) / count
+
+
+def _centred(terms: Floats, mean: Floats, weight: Floats | None) -> Floats:
+    """Return the terms minus their mean, zero where the weight is."""
     centred = terms - mean
-    return (centred if weight is None else centred * weight), mean
+    return centred if weight is None else centred * weight
 
 
-def _moments(relative: Floats, mean: Floats, count: Floats, names: frozenset[str]) -> dict[str, Floats]:
+def _moments(relative: Floats, mean: Floats, count: Floats, width: int, names: frozenset[str]) -> dict[str, Floats]:
     """Return the statistics that are made of central moments."""
     square = relative * relative
-    variance = _tree_sum(square) / count
+    variance = _tree_sum(square, width) / count
     # Both terms are positive, so nothing cancels, and no second pass over the raw values is needed.
     columns = {"std": np.sqrt(variance), "rms": np.sqrt(variance + mean * mean)}
     squared = variance * variance
     squared[(squared < np.finfo(np.float64).tiny) | np.isinf(squared)] = np.nan
     if "skewness" in names:
-        columns["skewness"] = _tree_sum(square * relative) / count * columns["std"] / squared
+        columns["skewness"] = _tree_sum(square * relative, width) / count * columns["std"] / squared
     if "kurtosis" in names:
-        columns["kurtosis"] = _tree_sum(square * square) / count / squared
+        columns["kurtosis"] = _tree_sum(square * square, width) / count / squared
     return columns
 
 
-def _slope(elapsed_ns: Floats, relative: Floats) -> Floats:
+def _slope(elapsed_ns: Floats, relative: Floats, width: int) -> Floats:
     """Return the least-squares slope per second, of times and values that are both relative to their means."""
-    return _tree_sum(elapsed_ns * relative) / _tree_sum(elapsed_ns * elapsed_ns) * _NS_PER_S
+    return _tree_sum(elapsed_ns * relative, width) / _tree_sum(elapsed_ns * elapsed_ns, width) * _NS_PER_S

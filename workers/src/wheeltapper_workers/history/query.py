@@ -23,7 +23,7 @@ from wheeltapper_api.explain import suggestion
 from wheeltapper_api.wire import AlertEvent, Line, Stage
 from wheeltapper_workers.history.revisions import KEYS, NO_REVISION, SUFFIX, view
 from wheeltapper_workers.history.rows import block_of
-from wheeltapper_workers.history.tables import CORRECTIONS, FIELDS, SCHEMAS, TABLES, Store
+from wheeltapper_workers.history.tables import CORRECTIONS, FIELDS, SCHEMAS, TABLES, Snapshot, Store
 from wheeltapper_workers.runtime.blocks import Block
 
 MEMORY_MB: Final = 512
@@ -213,14 +213,14 @@ def telemetry_blocks(
 
 
 def open_store(root: str, tenant: str, storage_options: Mapping[str, str] | None = None) -> Store:
-    """Store of a tenant's tables.
+    """Store of a tenant's tables, for one question to them.
 
     Raises
     ------
     QueryError
         If the tenant's name is none.
     """
-    store = Store(root, storage_options)
+    store = Snapshot(root, storage_options)
     try:
         store.path(tenant, "")
     except ValueError as error:

@@ -7,6 +7,7 @@ before the next one's lowest block is complete.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -123,16 +124,19 @@ def in_order(
     return ahead(_in_order(groups_of(store, line, table, last, first), wanted, first, last))
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """Items of an iterator, of which the next one is made in a thread while one is worked with.
+def ahead(items: Iterator[T], most: int = 1) -> Iterator[T]:
+    """Items of an iterator, of which the next ones, so many at most, are made in a thread while one is worked with.
 
     Decoding and copying release the interpreter's lock, so the two do run at once.
     """
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = pool.submit(next, items, None)
+    pool = ThreadPoolExecutor(1)
+    try:
+        following = deque(pool.submit(next, items, None) for _ in range(most))
+        while (item := following.popleft().result()) is not None:
+            following.append(pool.submit(next, items, None))
             yield item
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_order(groups: list[Group], columns: Sequence[str] | None, first: int, last: int | None) -> Iterator[pa.Table]:
@@ -157,13 +161,16 @@ def groups_of(store: Store, line: Line, table: str, last: int | None, first: int
         where &= pc.field(_SEQUENCE) >= first
     found = []
     for fragment in dataset.get_fragments(filter=where):
-        fragment.ensure_complete_metadata()
-        for group in fragment.row_groups:
-            told = group.statistics.get(_SEQUENCE)
-            lowest = int(told["min"]) if told else 0  # without statistics it may hold anything, so it is read first
-            highest = int(told["max"]) if told else first
+        metadata = fragment.metadata
+        column = metadata.schema.names.index(_SEQUENCE)
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            told = group.column(column).statistics
+            known = told is not None and told.has_min_max
+            lowest = int(told.min) if known else 0  # without statistics it may hold anything, so it is read first
+            highest = int(told.max) if known else first
             if group.num_rows and highest >= first and (last is None or lowest <= last):
-                found.append(Group(fragment, group.id, lowest))
+                found.append(Group(fragment, number, lowest))
     return sorted(found, key=lambda group: group.lowest)
 
 

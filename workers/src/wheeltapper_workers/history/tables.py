@@ -303,6 +303,20 @@ class Store:
         return pafs.SubTreeFileSystem(path.removeprefix("s3://"), _s3(self.options or {}))
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot(Store):
+    """A store of which each table is opened but once: opening takes long, and what is read of it fits together."""
+
+    _opened: dict[tuple[str, str], pads.Dataset | None] = field(default_factory=dict, init=False, repr=False)
+
+    def dataset(self, tenant: str, table: str) -> pads.Dataset | None:
+        """A table as it was when it was first asked for."""
+        key = tenant, table
+        if key not in self._opened:
+            self._opened[key] = Store.dataset(self, tenant, table)
+        return self._opened[key]
+
+
 def _s3(options: Mapping[str, str]) -> pafs.S3FileSystem:
     """What deltalake's options say, in Arrow's words."""
     scheme, _, endpoint = options.get("aws_endpoint_url", "").rpartition("://")

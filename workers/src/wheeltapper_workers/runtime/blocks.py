@@ -100,7 +100,7 @@ class Codes:
     def to_index(self, index: Mapping[str, int]) -> npt.NDArray[np.int64]:
         """Position of every row's name in ``index``, -1 where it is not known or null."""
         lookup = np.array([*(index.get(name, -1) for name in self.names), -1], dtype=np.int64)
-        return lookup[self.codes]
+        return lookup.take(self.codes)  # many times faster than an index where codes are of 32 bits
 
     def take(self, rows: npt.NDArray[np.int64]) -> Codes:
         """Rows by position."""
@@ -127,7 +127,7 @@ class Positions:
         if not encoded.dictionary.equals(self._dictionary):
             self._dictionary = encoded.dictionary
             self._lookup = np.array([*(self._index.get(name, -1) for name in encoded.dictionary.to_pylist()), -1])
-        return self._lookup[_codes(encoded)]
+        return self._lookup.take(_codes(encoded))
 
 
 def codes(batch: pa.RecordBatch, column: str) -> Codes:

@@ -277,7 +277,8 @@ class ScoreStep:
         source = rows.kept[picked]
         which = np.repeat(np.arange(len(parts)), [len(part["rows"]) for part in parts])
         baselines = sorted({digest for part in parts for digest in part["baseline"]})
-        learned = [baselines.index(digest) for part in parts for digest in part["baseline"]]
+        place = {digest: position for position, digest in enumerate(baselines)}
+        learned = [place[digest] for part in parts for digest in part["baseline"]]
         columns: dict[str, Any] = {
             "asset": encode_names(self._assets, rows.asset[picked]),
             "failure_model": encode_names([model.config.name for model in self._models], which),
