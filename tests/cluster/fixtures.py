@@ -23,7 +23,11 @@ _SECONDS = 1800
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use the cluster, so that they can be chosen and left out."""
+    """Mark the tests that use the cluster, so that they can be chosen and left out.
+
+    Those that need the operator come last: it stays installed, and the others want a cluster without it.
+    """
+    items.sort(key=lambda item: "operated" in getattr(item, "fixturenames", ()))
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.cluster)
