@@ -25,14 +25,19 @@ _SECONDS = 1800
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use the cluster, so that they can be chosen and left out.
 
-    Those that need the operator come last: it stays installed, and the others want a cluster without it.
+    Those that need the operator come last among them: it stays installed, and the others want a cluster without it.
     """
-    items.sort(key=lambda item: "operated" in getattr(item, "fixturenames", ()))
+    own = iter(sorted((item for item in items if _uses(item, "cluster")), key=lambda item: _uses(item, "operated")))
+    items[:] = [next(own) if _uses(item, "cluster") else item for item in items]
     for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
+        if _uses(item, "cluster"):
             item.add_marker(pytest.mark.cluster)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_SECONDS))
+
+
+def _uses(item: pytest.Item, fixture: str) -> bool:
+    return fixture in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
