@@ -17,6 +17,7 @@ from tests.cluster.programs import HELM, Tell, folder_of
 from tests.cluster.requirements import KUBECONFIG_VARIABLE, missing
 from tests.cluster.storage import offer_volumes
 
+_FOLDER = Path(__file__).parent
 # The first test that uses the cluster may have to wait until Kubernetes is compiled.
 _SECONDS = 1800
 
@@ -27,8 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Those that need the operator come last among them: it stays installed, and the others want a cluster without it.
     """
-    own = iter(sorted((item for item in items if _uses(item, "cluster")), key=lambda item: _uses(item, "operated")))
-    items[:] = [next(own) if _uses(item, "cluster") else item for item in items]
+    own = [item for item in items if item.path.parent == _FOLDER]
+    in_order = iter(sorted(own, key=lambda item: _uses(item, "operated")))
+    items[:] = [next(in_order) if item.path.parent == _FOLDER else item for item in items]
     for item in items:
         if _uses(item, "cluster"):
             item.add_marker(pytest.mark.cluster)
