@@ -13,6 +13,7 @@ from tests.support.streams import stored_batches
 from tests.support.waiting import until
 from wheeltapper_api.config import Role, StoreConfig, WorkerConfig
 from wheeltapper_api.wire import CONFIG_BUCKET, HEADER_GENERATION, HEADER_TICK, Stage
+from wheeltapper_workers.runtime import worker
 from wheeltapper_workers.runtime.blocks import to_bytes
 from wheeltapper_workers.runtime.configs import REMEMBERED, Configs, line_generation
 
@@ -104,3 +105,16 @@ def test_configs_of_long_ago_are_forgotten_and_the_one_in_force_is_not():
     assert len(configs._known) == REMEMBERED
     assert configs.get(line_generation(line_config())) == line_config()
     assert configs.get(line_generation(line_config(["p-0"]))) is None
+
+
+async def test_a_document_in_force_is_reported_at_once(server, tmp_path, monkeypatch):
+    """Nobody waits for the next report to learn that an edit is in force."""
+    monkeypatch.setattr(worker, "STATUS_SECONDS", 3600.0)
+    client = await server.connect()
+    await put(client, document())
+    async with running_worker(server, tmp_path, NAME) as (one, _):
+        await until(lambda: one.newest.get("generation"))
+        before = one.newest["generation"]
+        await put(client, document(lines=[line_config(["p-1"])]))
+        await until(lambda: one.newest["generation"] != before)
+    await client.close()

@@ -7,6 +7,7 @@ roles in one process or in four give the same results.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -35,6 +36,8 @@ from wheeltapper_workers.runtime.step import Step
 log = logging.getLogger(__name__)
 
 STATUS_SECONDS: Final = 1.0
+_TAKE_OVER_SECONDS: Final = 0.02
+"""Between looks whether the roles have taken a new document over, which their streams bring to them one by one."""
 TICK_SECONDS: Final = 5.0
 
 
@@ -152,6 +155,7 @@ class Worker:
         self._documents = StreamReader(client, f"KV_{CONFIG_BUCKET}", [subject], position=0)
         self._earlier: dict[str, LineConfig] = {}
         self._config: WorkerConfig | None = None
+        self._applied = asyncio.Event()
         self._generation = ""
         """Of the newest document that every part runs."""
         self._parts: dict[str, Part] = {}
@@ -234,6 +238,7 @@ class Worker:
                 self._parts[key] = part
                 self._tasks[key] = group.create_task(part.run(), name=key)
         self._config = config
+        self._applied.set()
         log.info("Runs config %s: %s", config.generation, ", ".join(sorted(self._parts)))
 
     async def _end(self, key: str) -> None:
@@ -272,7 +277,17 @@ class Worker:
                 report.cancel()
                 await asyncio.wait([report])
             await report
-            await asyncio.sleep(STATUS_SECONDS)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Until the next report: a while, or until a new document is in force."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_SECONDS):
+                await self._applied.wait()
+                self._applied.clear()
+                # A role knows its line, and nothing of the document that it is one part of.
+                while self._config is None or self._running() != self._config.generation:  # noqa: ASYNC110
+                    await asyncio.sleep(_TAKE_OVER_SECONDS)
 
     async def _take_up_conditions(self, subject: str) -> None:
         """Conditions go on where the last run left them: a restart is no transition."""
