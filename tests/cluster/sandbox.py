@@ -85,7 +85,7 @@ class Sandbox:
         assert running, f"{program} does not run"
         for pid in running:
             os.kill(pid, signal.SIGKILL)
-        wait(lambda: not any(_program_of(pid) == program for pid in running), 10, f"the end of {program}")
+        wait(lambda: all(map(_has_ended, running)), 30, f"the end of {program}")
 
     def run(self, *command: str | Path, stdin: IO[bytes] | None = None, seconds: float = 60) -> str:
         """Standard output of a command that runs inside.
@@ -171,3 +171,12 @@ def _program_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
     except OSError:
         return ""
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether nothing of a process is left but its exit code: before that it may still hold its ports."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
